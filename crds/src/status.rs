@@ -1,0 +1,90 @@
+//! The status of an `AchievementPipeline`: what was found, and what was decided.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::resource::Paused;
+
+/// What was found and decided. A steady pipeline does not change it.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AchievementPipelineStatus {
+    /// The generation of the spec this status answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready, SourceAvailable, StoreAvailable, WorkersAvailable, ScalingActive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+    /// Partitions of the topic; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// Workers that should run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// Workers that are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
+    /// Records not yet processed, rounded down; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// The last decision about the number of workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_decision: Option<LastDecision>,
+}
+
+/// One decision about the number of workers, with everything it was made of.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastDecision {
+    /// What the decision was made from.
+    pub inputs: DecisionInputs,
+    /// Workers the lag asks for, before any clamp; absent while the lag is unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formula: Option<i32>,
+    /// Every limit that changed the number, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clamps: Vec<Clamp>,
+    /// Workers that should run.
+    pub result: i32,
+    /// One word for machines.
+    pub reason: String,
+    /// One sentence for people.
+    pub message: String,
+}
+
+/// What a decision was made from.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionInputs {
+    /// Workers that should run so far.
+    pub replicas: i32,
+    /// Records not yet processed; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// Partitions of the topic; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// spec.scaling.lagThreshold.
+    pub lag_threshold: i64,
+    /// spec.scaling.minReplicas.
+    pub min_replicas: i32,
+    /// spec.scaling.maxReplicas.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_replicas: Option<i32>,
+    /// spec.scaling.paused.
+    pub paused: Paused,
+    /// spec.suspend.
+    pub suspend: bool,
+}
+
+/// A limit that changed the number of workers.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Clamp {
+    /// Its name: minReplicas, maxReplicas, partitions, scaleInWindow, paused, unknownLag or suspend.
+    pub name: String,
+    /// Its value, in workers.
+    pub value: i32,
+}
