@@ -1,0 +1,9 @@
+//! A player: identity, key in the store, stored record.
+
+mod id;
+mod record;
+mod split;
+
+pub use id::{Layout, PlayerId, PlayerKeyError, is_key_of, murmur2};
+pub use record::{Decoded, FORMAT, HEADER, Manifest, PlayerState, RecordError, SourcePartition, StoredChunk};
+pub use split::{Encoded, encode};

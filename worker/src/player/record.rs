@@ -1,0 +1,210 @@
+//! The stored record of a player: what it holds in memory, and how it becomes bytes.
+
+use prost::Message;
+
+use super::PlayerId;
+use crate::ids::WriteId;
+use crate::proto::{self, Achievement, ChunkRef, PendingDeadLetter, Watermark};
+
+/// The format this version writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// Bytes of a player value that name its version and write ID: a script compares exactly these.
+pub const HEADER: std::ops::Range<usize> = 5..32;
+
+/// Source partition of a topic's incarnation: what a watermark belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourcePartition {
+    pub incarnation: u32,
+    pub partition: u32,
+}
+
+/// A player record in memory. `version` 0 means that nothing is stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlayerState {
+    pub version: u64,
+    pub write_id: Option<WriteId>,
+    pub watermarks: Vec<Watermark>,
+    /// Ascending by type.
+    pub achievements: Vec<Achievement>,
+    pub pending: Vec<PendingDeadLetter>,
+    /// Empty for a record stored whole.
+    pub chunks: Vec<StoredChunk>,
+}
+
+/// One chunk of a split record as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredChunk {
+    pub reference: ChunkRef,
+    /// Types of its achievements, ascending.
+    pub types: Vec<u32>,
+}
+
+/// A manifest whose chunks are still to be read.
+#[derive(Debug)]
+pub struct Manifest {
+    state: PlayerState,
+    references: Vec<ChunkRef>,
+}
+
+/// What the value of a player key turned out to be.
+#[derive(Debug)]
+pub enum Decoded {
+    Whole(PlayerState),
+    Split(Manifest),
+}
+
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum RecordError {
+    #[error("the value does not decode as a player record: {0}")]
+    Damaged(String),
+    #[error("the value has format {found}, newer than format {FORMAT}, the newest this version reads")]
+    NewerFormat { found: u32 },
+}
+
+impl PlayerState {
+    /// The offset below which records of this partition are applied; 0 for a partition never seen.
+    pub fn watermark(&self, source: SourcePartition) -> i64 {
+        self.watermarks
+            .iter()
+            .find(|mark| mark.partition == source.partition && mark.incarnation == source.incarnation)
+            .map_or(0, |mark| mark.offset)
+    }
+
+    /// Moves the watermark up; never down.
+    pub fn raise_watermark(&mut self, source: SourcePartition, offset: i64) {
+        let found = self
+            .watermarks
+            .iter_mut()
+            .find(|mark| mark.partition == source.partition && mark.incarnation == source.incarnation);
+        match found {
+            Some(mark) => mark.offset = mark.offset.max(offset),
+            None => self.watermarks.push(Watermark {
+                incarnation: source.incarnation,
+                partition: source.partition,
+                offset,
+            }),
+        }
+    }
+
+    pub fn achievement(&self, kind: u32) -> Option<&Achievement> {
+        let at = self.achievements.binary_search_by_key(&kind, |achievement| achievement.r#type).ok()?;
+        self.achievements.get(at)
+    }
+
+    /// Decodes the value of a player key.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the bytes are damaged, belong to another player, or are of a newer format.
+    pub fn decode(value: &[u8], id: &PlayerId) -> Result<Decoded, RecordError> {
+        let record =
+            proto::PlayerRecord::decode(value).map_err(|error| RecordError::Damaged(error.to_string()))?;
+        check_format(record.format)?;
+        let same = (record.uin, record.platform, record.zone, record.server, record.role.as_str())
+            == (id.uin, id.platform, id.zone, id.server, &*id.role);
+        if !same {
+            return Err(RecordError::Damaged("it belongs to another player".into()));
+        }
+        if record.version == 0 || record.write_id_high == 0 || record.write_id_low == 0 {
+            return Err(RecordError::Damaged("its version or write ID is zero".into()));
+        }
+        let mut state = Self {
+            version: record.version,
+            write_id: Some(WriteId { high: record.write_id_high, low: record.write_id_low }),
+            watermarks: record.watermarks,
+            achievements: record.achievements,
+            pending: record.pending_dead_letters,
+            chunks: Vec::new(),
+        };
+        if record.chunks.is_empty() {
+            sort_unique(&mut state.achievements)?;
+            return Ok(Decoded::Whole(state));
+        }
+        Ok(Decoded::Split(Manifest { state, references: record.chunks }))
+    }
+
+    /// The value of a player key that holds this state and these chunks (none: the achievements themselves).
+    pub(super) fn encode_head(&mut self, id: &PlayerId, chunks: Vec<ChunkRef>) -> Vec<u8> {
+        let write_id = self.write_id.unwrap_or(WriteId { high: 1, low: 1 });
+        let whole = chunks.is_empty();
+        let mut record = proto::PlayerRecord {
+            format: FORMAT,
+            version: self.version,
+            write_id_high: write_id.high,
+            write_id_low: write_id.low,
+            uin: id.uin,
+            platform: id.platform,
+            zone: id.zone,
+            server: id.server,
+            role: id.role.to_string(),
+            watermarks: std::mem::take(&mut self.watermarks),
+            achievements: if whole { std::mem::take(&mut self.achievements) } else { Vec::new() },
+            chunks,
+            pending_dead_letters: std::mem::take(&mut self.pending),
+        };
+        let value = record.encode_to_vec();
+        self.watermarks = std::mem::take(&mut record.watermarks);
+        self.pending = std::mem::take(&mut record.pending_dead_letters);
+        if whole {
+            self.achievements = record.achievements;
+        }
+        value
+    }
+
+    /// Bytes this state takes in memory, roughly; what a cache counts.
+    pub fn memory_bytes(&self) -> usize {
+        let texts: usize = self.achievements.iter().map(|achievement| achievement.data.len()).sum();
+        let chunks: usize = self.chunks.iter().map(|chunk| 64 + chunk.types.len() * 4).sum();
+        size_of::<Self>()
+            + self.achievements.len() * size_of::<Achievement>()
+            + self.watermarks.len() * size_of::<Watermark>()
+            + texts
+            + chunks
+    }
+}
+
+impl Manifest {
+    pub fn references(&self) -> &[ChunkRef] {
+        &self.references
+    }
+
+    /// Puts the chunks' achievements into the record. `values` are in the order of [`Self::references`].
+    ///
+    /// # Errors
+    /// [`RecordError`] when a chunk is damaged or is not the one the manifest names.
+    pub fn complete(self, values: &[Vec<u8>]) -> Result<PlayerState, RecordError> {
+        let mut state = self.state;
+        for (reference, value) in self.references.into_iter().zip(values) {
+            let chunk =
+                proto::Chunk::decode(&**value).map_err(|error| RecordError::Damaged(error.to_string()))?;
+            check_format(chunk.format)?;
+            if (chunk.write_id_high, chunk.write_id_low) != (reference.write_id_high, reference.write_id_low)
+            {
+                return Err(RecordError::Damaged("a chunk has another write ID than its name".into()));
+            }
+            let mut types: Vec<u32> =
+                chunk.achievements.iter().map(|achievement| achievement.r#type).collect();
+            types.sort_unstable();
+            state.chunks.push(StoredChunk { reference, types });
+            state.achievements.extend(chunk.achievements);
+        }
+        sort_unique(&mut state.achievements)?;
+        Ok(state)
+    }
+}
+
+pub(super) fn check_format(found: u32) -> Result<(), RecordError> {
+    match found {
+        FORMAT => Ok(()),
+        0 => Err(RecordError::Damaged("it has no format".into())),
+        newer => Err(RecordError::NewerFormat { found: newer }),
+    }
+}
+
+fn sort_unique(achievements: &mut [Achievement]) -> Result<(), RecordError> {
+    achievements.sort_unstable_by_key(|achievement| achievement.r#type);
+    if achievements.windows(2).any(|pair| pair[0].r#type == pair[1].r#type) {
+        return Err(RecordError::Damaged("an achievement type stands in it twice".into()));
+    }
+    Ok(())
+}
