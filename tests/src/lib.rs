@@ -1,0 +1,3 @@
+//! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
+
+pub mod stack;

@@ -1,0 +1,289 @@
+//! One Kafka node: broker and controller in one process.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::Signal;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::process::{Lifetime, Process};
+use super::{fetch, ports, scratch, until};
+
+const START_LIMIT: Duration = Duration::from_secs(90);
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// One question to a broker that may be starting, busy or down; `until` asks again.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// What a test may want to differ.
+#[derive(Debug, Clone)]
+pub struct KafkaOptions {
+    /// Largest heap of the broker.
+    pub heap_megabytes: u32,
+    /// More lines for `server.properties`; they win over ours.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A running (or stopped) broker with its data. Dropping it kills the broker and removes the data.
+#[derive(Debug)]
+pub struct Kafka {
+    port: u16,
+    controller_port: u16,
+    directory: PathBuf,
+    options: KafkaOptions,
+    lifetime: Lifetime,
+    process: Mutex<Option<Process>>,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        // 192 MB works too; this leaves room for a backlog being read by several workers
+        Self { heap_megabytes: 384, properties: Vec::new() }
+    }
+}
+
+impl Kafka {
+    /// Starts a broker and returns when it answers.
+    pub fn start(options: KafkaOptions) -> Result<Self> {
+        let mut lost_port = None;
+        for _ in 0..3 {
+            let kafka =
+                Self::at(scratch::directory("kafka")?, ports::free_port()?, options.clone(), Lifetime::Tied)?;
+            match kafka.launch() {
+                Ok(()) => return Ok(kafka),
+                // somebody was quicker to listen there
+                Err(error) if format!("{error:#}").contains("Address already in use") => {
+                    lost_port = Some(error)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(lost_port.expect("the loop ran")).context("no port for kafka stayed free")
+    }
+
+    pub(crate) fn at(
+        directory: PathBuf,
+        port: u16,
+        options: KafkaOptions,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let controller_port = ports::free_port()?;
+        let kafka = Self { port, controller_port, directory, options, lifetime, process: Mutex::new(None) };
+        kafka.format()?;
+        Ok(kafka)
+    }
+
+    /// `127.0.0.1:PORT`, the same after a restart.
+    pub fn bootstrap(&self) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// Process number; `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::pid)
+    }
+
+    /// Kills it (SIGKILL). Does nothing when it is not running.
+    pub fn kill(&self) -> Result<()> {
+        self.process().take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Stops it in an orderly way (SIGTERM). Does nothing when it is not running.
+    pub fn stop(&self) -> Result<()> {
+        self.process().take().map_or(Ok(()), |mut process| process.stop(STOP_LIMIT))
+    }
+
+    /// Freezes it (SIGSTOP): connections stay, answers don't come.
+    pub fn pause(&self) -> Result<()> {
+        self.process().as_ref().context("kafka is not running")?.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends [`Kafka::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.process().as_ref().context("kafka is not running")?.signal(Signal::SIGCONT)
+    }
+
+    /// Stops it if it runs, and starts it again on the same port and data; returns when it answers.
+    pub fn restart(&self) -> Result<()> {
+        self.stop()?;
+        self.launch()
+    }
+
+    /// Creates a topic and returns when all its partitions have a leader.
+    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+        let admin = self.admin()?;
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        create(&admin, &topic, &AdminOptions::new().request_timeout(Some(START_LIMIT)))
+            .with_context(|| format!("could not create the topic {name}"))?;
+        until(&format!("leaders of the topic {name}"), START_LIMIT, || {
+            let Ok(metadata) = admin.inner().fetch_metadata(Some(name), ANSWER_LIMIT) else {
+                return Ok(None);
+            };
+            let led = metadata
+                .topics()
+                .first()
+                .map_or(0, |topic| topic.partitions().iter().filter(|p| p.leader() >= 0).count());
+            Ok((i32::try_from(led) == Ok(partitions)).then_some(()))
+        })
+    }
+
+    pub(crate) fn launch(&self) -> Result<()> {
+        let start = fetch::part("kafka")?;
+        let java = std::env::var_os("JAVA_HOME")
+            .map_or_else(|| "java".into(), |home| PathBuf::from(home).join("bin/java"));
+        let mut command = Command::new(java);
+        command
+            .arg(format!("@{}", start.join("args").display()))
+            .arg(format!("-Xmx{}m", self.options.heap_megabytes))
+            // two shared cores: the concurrent collector's threads would only compete with the test
+            .args(["-Xshare:auto", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
+            .arg(format!("-Dlog4j2.configurationFile={}/tests/stack/log4j2.properties", fetch::ROOT))
+            .arg("kafka.Kafka")
+            .arg(self.directory.join("server.properties"));
+        let mut process = Process::spawn("kafka", command, &self.directory.join("log"), self.lifetime)?;
+        let admin = self.admin()?;
+        // a topic that is only validated still goes through the broker to the controller: both work
+        let probe = NewTopic::new("probe", 1, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().validate_only(true).request_timeout(Some(ANSWER_LIMIT));
+        let ready = until("an answer from kafka", START_LIMIT, || {
+            process.check()?;
+            Ok(create(&admin, &probe, &options).ok())
+        });
+        if let Err(error) = ready {
+            // a detached one would stay
+            drop(process.kill());
+            return Err(error);
+        }
+        *self.process() = Some(process);
+        Ok(())
+    }
+
+    fn format(&self) -> Result<()> {
+        let data = self.directory.join("data");
+        let formatted = fetch::part("kafka")?.join("formatted");
+        fs::create_dir_all(&data).with_context(|| format!("could not create {}", data.display()))?;
+        for entry in
+            fs::read_dir(&formatted).with_context(|| format!("could not read {}", formatted.display()))?
+        {
+            let entry = entry?;
+            fs::copy(entry.path(), data.join(entry.file_name()))
+                .context("could not copy a formatted storage directory")?;
+        }
+        let properties = self.directory.join("server.properties");
+        fs::write(&properties, self.properties())
+            .with_context(|| format!("could not write {}", properties.display()))
+    }
+
+    fn properties(&self) -> String {
+        let Self { port, controller_port, .. } = self;
+        let data = self.directory.join("data");
+        let data = data.display();
+        let mut text = format!(
+            "controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             log.dirs={data}\n{SMALL_NODE}{FAST_DETECTION}"
+        );
+        for (name, value) in &self.options.properties {
+            text.push_str(&format!("{name}={value}\n"));
+        }
+        text
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("reconnect.backoff.ms", "20")
+            .set("reconnect.backoff.max.ms", "100")
+            // refused connections are what we expect while it starts
+            .set_log_level(RDKafkaLogLevel::Emerg)
+            .create()
+            .context("could not create an admin client")
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything a node alone needs, with as few threads and partitions of its own as it takes.
+const SMALL_NODE: &str = "\
+process.roles=broker,controller
+node.id=1
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+auto.create.topics.enable=false
+num.partitions=12
+default.replication.factor=1
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+num.network.threads=2
+num.io.threads=2
+num.replica.fetchers=1
+background.threads=2
+log.cleaner.threads=1
+log.cleaner.dedupe.buffer.size=2097152
+";
+
+/// Tests wait for timeouts; a broker's defaults forbid short ones. After a `kill -9`, a start waits until the session of the dead
+/// broker ends (9 s by default), so that is short too.
+const FAST_DETECTION: &str = "\
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=6000
+group.consumer.min.heartbeat.interval.ms=200
+group.consumer.heartbeat.interval.ms=1000
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=2000
+";
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::Tied {
+            self.process().take();
+            scratch::remove(&self.directory);
+        }
+    }
+}
+
+fn create(
+    admin: &AdminClient<DefaultClientContext>,
+    topic: &NewTopic<'_>,
+    options: &AdminOptions,
+) -> Result<()> {
+    let answer = block_on(admin.create_topics([topic], options))?.context("kafka did not answer")?;
+    match answer.into_iter().next() {
+        Some(Ok(_)) => Ok(()),
+        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Err(anyhow!("it exists already")),
+        Some(Err((_, code))) => Err(anyhow!("kafka refused it: {code}")),
+        None => Err(anyhow!("kafka answered nothing")),
+    }
+}
+
+/// On a thread of its own, because tests call this inside and outside of an async runtime.
+fn block_on<F: Future<Output: Send> + Send>(future: F) -> Result<F::Output> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+        });
+        thread.join().map_err(|_| anyhow!("a request to kafka panicked"))?
+    })
+}

@@ -1,0 +1,146 @@
+//! A process here is a server we started: its number, its log, and how long it may live.
+//!
+//! Linux kills a child when the *thread* that started it ends (`PR_SET_PDEATHSIG`), so one thread, which lives as long as this process,
+//! starts them all. That holds for a panic, a Ctrl-C and a `kill -9` of the test alike.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{self, Signal};
+use nix::unistd::{Pid, getpid, getppid, setsid};
+
+use super::until;
+
+/// Lines of a dead server's log that an error repeats.
+const LAST_LINES: usize = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// Dies with this process.
+    Tied,
+    /// Stays until somebody stops it.
+    Detached,
+}
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+    lifetime: Lifetime,
+}
+
+impl Process {
+    /// Starts `command` in a session of its own (a terminal's Ctrl-C doesn't reach it) with its output appended to `log`.
+    pub(crate) fn spawn(
+        name: &'static str,
+        mut command: Command,
+        log: &Path,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.with_context(|| format!("could not open {}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let parent = getpid();
+        let prepare = move || {
+            setsid()?;
+            if lifetime == Lifetime::Tied {
+                set_pdeathsig(Signal::SIGKILL)?;
+                // the parent may have ended before the line above
+                if getppid() != parent {
+                    return Err(io::Error::other("the parent has ended"));
+                }
+            }
+            Ok(())
+        };
+        // SAFETY: runs between fork and exec; all it calls are plain system calls, it neither allocates (the error path aside,
+        // where nobody is left to see the outcome) nor takes a lock.
+        unsafe { command.pre_exec(prepare) };
+        let child = spawn_for_good(command).with_context(|| format!("could not start {name}"))?;
+        Ok(Self { name, child, log: log.to_owned(), lifetime })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Fails with the end of the log when the process has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.child.try_wait().with_context(|| format!("could not ask after {}", self.name))? {
+            None => Ok(()),
+            Some(status) => Err(self.ended(status)),
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        signal::kill(self.unix_pid(), signal)
+            .with_context(|| format!("could not send {signal} to {}", self.name))
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("could not kill {}", self.name))?;
+        self.child.wait().with_context(|| format!("could not wait for {}", self.name))?;
+        Ok(())
+    }
+
+    /// SIGTERM, and SIGKILL (an error) when it is not gone after `grace`.
+    pub(crate) fn stop(&mut self, grace: Duration) -> Result<()> {
+        self.check()?;
+        self.signal(Signal::SIGTERM)?;
+        let name = self.name;
+        let gone = until(&format!("the end of {name}"), grace, || Ok(self.child.try_wait()?));
+        if let Err(error) = gone {
+            self.kill()?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn ended(&self, status: ExitStatus) -> anyhow::Error {
+        let log = std::fs::read(&self.log).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+        anyhow!("{} has ended ({status}); the end of {}:\n{last}", self.name, self.log.display())
+    }
+
+    fn unix_pid(&self) -> Pid {
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::Tied {
+            drop(self.kill());
+        }
+    }
+}
+
+fn spawn_for_good(command: Command) -> Result<Child> {
+    type Job = (Command, mpsc::Sender<io::Result<Child>>);
+    static SPAWNER: OnceLock<mpsc::Sender<Job>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in queue {
+                // nobody waits only if its thread died
+                drop(answer.send(command.spawn()));
+            }
+        });
+        jobs
+    });
+    let (answer, result) = mpsc::channel();
+    if spawner.send((command, answer)).is_err() {
+        bail!("the thread that starts processes has ended");
+    }
+    Ok(result.recv().context("the thread that starts processes has ended")??)
+}

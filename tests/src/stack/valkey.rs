@@ -1,0 +1,162 @@
+//! One Valkey server.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
+
+use super::process::{Lifetime, Process};
+use super::{fetch, ports, scratch, until};
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// What a test may want to differ.
+#[derive(Debug, Clone)]
+pub struct ValkeyOptions {
+    /// Keep an append-only file, so that a restart finds everything it acknowledged.
+    pub append_only: bool,
+    /// `appendfsync`: `always`, `everysec` or `no`. The death of the process alone loses nothing with any of them.
+    pub append_fsync: &'static str,
+    /// Bytes of data above which writes are refused (`maxmemory`, with `noeviction`); 0 is no limit.
+    pub max_memory_bytes: u64,
+    /// More settings, by name; they win over ours.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A running (or stopped) server with its data. Dropping it kills the server and removes the data.
+#[derive(Debug)]
+pub struct Valkey {
+    port: u16,
+    directory: PathBuf,
+    options: ValkeyOptions,
+    lifetime: Lifetime,
+    process: Mutex<Option<Process>>,
+}
+
+impl Default for ValkeyOptions {
+    fn default() -> Self {
+        Self { append_only: true, append_fsync: "everysec", max_memory_bytes: 0, settings: Vec::new() }
+    }
+}
+
+impl Valkey {
+    /// Starts a server and returns when it answers.
+    pub fn start(options: ValkeyOptions) -> Result<Self> {
+        let mut lost_port = None;
+        for _ in 0..3 {
+            let valkey =
+                Self::at(scratch::directory("valkey")?, ports::free_port()?, options.clone(), Lifetime::Tied);
+            match valkey.launch() {
+                Ok(()) => return Ok(valkey),
+                // somebody was quicker to listen there
+                Err(error) if format!("{error:#}").contains("Address already in use") => {
+                    lost_port = Some(error)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(lost_port.expect("the loop ran")).context("no port for valkey stayed free")
+    }
+
+    pub(crate) fn at(directory: PathBuf, port: u16, options: ValkeyOptions, lifetime: Lifetime) -> Self {
+        Self { port, directory, options, lifetime, process: Mutex::new(None) }
+    }
+
+    /// `127.0.0.1:PORT`, the same after a restart.
+    pub fn address(&self) -> String {
+        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// Process number; `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(Process::pid)
+    }
+
+    /// Kills it (SIGKILL). Does nothing when it is not running.
+    pub fn kill(&self) -> Result<()> {
+        self.process().take().map_or(Ok(()), |mut process| process.kill())
+    }
+
+    /// Stops it in an orderly way (SIGTERM). Does nothing when it is not running.
+    pub fn stop(&self) -> Result<()> {
+        self.process().take().map_or(Ok(()), |mut process| process.stop(STOP_LIMIT))
+    }
+
+    /// Freezes it (SIGSTOP): connections stay, answers don't come.
+    pub fn pause(&self) -> Result<()> {
+        self.process().as_ref().context("valkey is not running")?.signal(Signal::SIGSTOP)
+    }
+
+    /// Ends [`Valkey::pause`].
+    pub fn resume(&self) -> Result<()> {
+        self.process().as_ref().context("valkey is not running")?.signal(Signal::SIGCONT)
+    }
+
+    /// Stops it if it runs, and starts it again on the same port and data; returns when it answers.
+    pub fn restart(&self) -> Result<()> {
+        self.stop()?;
+        self.launch()
+    }
+
+    pub(crate) fn launch(&self) -> Result<()> {
+        let server = fetch::part("valkey")?;
+        let mut command = Command::new(server);
+        for (name, value) in self.settings() {
+            command.arg(format!("--{name}")).arg(value);
+        }
+        let mut process = Process::spawn("valkey", command, &self.directory.join("log"), self.lifetime)?;
+        let client = redis::Client::open(format!("redis://{}/", self.address()))
+            .context("not an address for valkey")?;
+        let ready = until("an answer from valkey", START_LIMIT, || {
+            process.check()?;
+            Ok(ping(&client).ok())
+        });
+        if let Err(error) = ready {
+            // a detached one would stay
+            drop(process.kill());
+            return Err(error);
+        }
+        *self.process() = Some(process);
+        Ok(())
+    }
+
+    fn settings(&self) -> Vec<(String, String)> {
+        let options = &self.options;
+        let ours = [
+            ("bind", Ipv4Addr::LOCALHOST.to_string()),
+            ("port", self.port.to_string()),
+            ("dir", self.directory.display().to_string()),
+            ("save", String::new()),
+            ("appendonly", if options.append_only { "yes" } else { "no" }.to_owned()),
+            ("appendfsync", options.append_fsync.to_owned()),
+            ("maxmemory", options.max_memory_bytes.to_string()),
+            ("maxmemory-policy", "noeviction".to_owned()),
+        ];
+        let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+        ours.chain(options.settings.iter().cloned()).collect()
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Valkey {
+    fn drop(&mut self) {
+        if self.lifetime == Lifetime::Tied {
+            self.process().take();
+            scratch::remove(&self.directory);
+        }
+    }
+}
+
+fn ping(client: &redis::Client) -> redis::RedisResult<()> {
+    let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
+    connection.set_read_timeout(Some(Duration::from_millis(500)))?;
+    redis::cmd("PING").query(&mut connection)
+}

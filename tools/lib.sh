@@ -1,0 +1,9 @@
+# Sourced by the scripts beside it: where things are, and how to say them.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${PLAUDIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plaudit}
+java=${JAVA_HOME:+$JAVA_HOME/bin/}java
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+# at_least WANTED FOUND: both dotted versions
+at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
