@@ -1,0 +1,40 @@
+# `make` alone lists the commands. Each target that people type has a `##` comment; tools/ holds what is longer than a line.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench up down fmt generate setup
+
+help:
+	@echo "make ..."
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+demo: ## see it work: Kafka, workers and Valkey under load, a worker killed, every report accounted for (REPORTS=file.ndjson: yours)
+	@tools/demo
+
+up: setup ## start Kafka and Valkey in the background and say what to try with them
+	@tools/up
+
+down: ## stop what `make up` started
+	@cargo run -q -p plaudit-tests -- down
+
+test: setup ## run all tests, the ones against real Kafka and Valkey too
+	tools/fetch
+	cargo test --workspace
+
+check: setup ## formatting, lints, licences and advisories
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	tools/deny
+
+bench: setup ## reports per second, CPU and memory, beside the bare minimum of work
+	tools/fetch
+	cargo run --release -p plaudit-tests -- bench
+
+fmt: ## format the code
+	cargo fmt --all
+
+generate: ## write the generated files again (CRD YAML); the tests fail when they are out of date
+	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds
+
+setup:
+	@tools/setup
