@@ -4,7 +4,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::forms;
 use crate::properties::Properties;
+use crate::relations;
 use crate::status::AchievementPipelineStatus;
 
 /// Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.
@@ -18,20 +20,18 @@ use crate::status::AchievementPipelineStatus;
     status = "AchievementPipelineStatus",
     derive = "PartialEq",
     doc = "Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.",
-    printcolumn(
-        name = "Ready",
-        type_ = "string",
-        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
-    ),
-    printcolumn(name = "Topic", type_ = "string", json_path = ".spec.source.topic"),
-    printcolumn(name = "Partitions", type_ = "integer", json_path = ".status.partitions"),
-    printcolumn(name = "Workers", type_ = "integer", json_path = ".status.readyReplicas"),
-    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.lag"),
-    printcolumn(name = "Min", type_ = "integer", json_path = ".spec.scaling.minReplicas"),
-    printcolumn(name = "Max", type_ = "integer", json_path = ".spec.scaling.maxReplicas"),
-    printcolumn(name = "Paused", type_ = "string", json_path = ".spec.scaling.paused"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Topic","type":"string","jsonPath":".spec.source.topic"}"#,
+    printcolumn = r#"{"name":"Partitions","type":"integer","jsonPath":".status.partitions"}"#,
+    printcolumn = r#"{"name":"Workers","type":"integer","jsonPath":".status.readyReplicas"}"#,
+    printcolumn = r#"{"name":"Lag","type":"integer","jsonPath":".status.lag"}"#,
+    printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.scaling.minReplicas"}"#,
+    printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.scaling.maxReplicas"}"#,
+    printcolumn = r#"{"name":"Paused","type":"string","jsonPath":".spec.scaling.paused"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
+#[x_kube(validation = Rule::new("!has(self.deadLetters.topic) || self.deadLetters.topic != self.source.topic").message(relations::DEAD_LETTERS_LOOP))]
+#[x_kube(validation = Rule::new("has(self.deadLetters.topic) || size(self.source.topic) <= 236").message(relations::DEAD_LETTERS_TOO_LONG))]
 #[serde(rename_all = "camelCase")]
 pub struct AchievementPipelineSpec {
     /// Where the reports come from.
@@ -57,13 +57,19 @@ pub struct AchievementPipelineSpec {
 
 /// A Kafka topic of reports.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("has(self.consumerGroup) == has(oldSelf.consumerGroup) && (!has(self.consumerGroup) || self.consumerGroup == oldSelf.consumerGroup)").message(relations::GROUP_IMMUTABLE))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Kafka's bootstrap servers: host:port, separated by commas.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = forms::SERVERS))]
     pub bootstrap_servers: String,
-    /// The topic.
+    /// The topic the reports are read from.
+    #[schemars(length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(relations::IMMUTABLE))]
+    #[x_kube(validation = Rule::new("self != '.' && self != '..'").message(relations::DOTS))]
     pub topic: String,
     /// The consumer group. Default: namespace.name of the pipeline.
+    #[schemars(with = "String", length(min = 1, max = 255), regex(pattern = forms::GROUP))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer_group: Option<String>,
     /// Where a partition starts the first time: earliest or latest.
@@ -73,6 +79,7 @@ pub struct Source {
     #[serde(default)]
     pub format: Format,
     /// How far in the future a record's timestamp may lie.
+    #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "Source::default_max_clock_skew_seconds")]
     pub max_clock_skew_seconds: i32,
     /// Settings of the Kafka client, from a list of allowed names.
@@ -85,14 +92,20 @@ pub struct Source {
 #[serde(rename_all = "camelCase")]
 pub struct Store {
     /// The server's address, host:port; exactly one.
+    #[schemars(length(min = 1, max = 1), inner(length(min = 1, max = 261), regex(pattern = forms::ADDRESS)))]
     pub addresses: Vec<String>,
     /// What every key starts with.
+    #[schemars(length(min = 1, max = 64), regex(pattern = forms::KEY_PREFIX))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(relations::IMMUTABLE))]
     #[serde(default = "Store::default_key_prefix")]
     pub key_prefix: String,
     /// Number of hash tags the players are spread over.
+    #[schemars(range(min = 1, max = 16_384))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(relations::IMMUTABLE))]
     #[serde(default = "Store::default_buckets")]
     pub buckets: i32,
     /// A player record above this size is split.
+    #[schemars(range(min = 1024, max = 1_048_576))]
     #[serde(default = "Store::default_max_value_bytes")]
     pub max_value_bytes: i32,
 }
@@ -108,6 +121,8 @@ pub struct Achievements {
     #[serde(default)]
     pub unlisted: Unlisted,
     /// The listed types.
+    #[schemars(length(max = 4096))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     #[serde(default)]
     pub types: Vec<AchievementType>,
 }
@@ -117,9 +132,10 @@ pub struct Achievements {
 #[serde(rename_all = "camelCase")]
 pub struct AchievementType {
     /// The achievement type, an unsigned 32-bit number.
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
     #[serde(rename = "type")]
     pub r#type: i64,
-    /// How its items are merged.
+    /// How its items are merged: latest, max or sum.
     pub policy: Policy,
 }
 
@@ -174,6 +190,7 @@ pub enum Format {
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetters {
     /// The topic of dead letters. Default: the source topic with .dead-letters added.
+    #[schemars(with = "String", length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
     /// deadLetter goes on after the record is in the topic; stop stops the partition at it.
@@ -197,27 +214,34 @@ pub enum OnError {
 #[serde(rename_all = "camelCase")]
 pub struct Batch {
     /// Records in a batch.
+    #[schemars(range(min = 1, max = 100_000))]
     #[serde(default = "Batch::default_max_records")]
     pub max_records: i32,
     /// Payload bytes in a batch.
+    #[schemars(range(min = 65_536, max = 67_108_864))]
     #[serde(default = "Batch::default_max_bytes")]
     pub max_bytes: i64,
     /// How long a batch that is not full may wait.
+    #[schemars(range(min = 0, max = 10_000))]
     #[serde(default = "Batch::default_max_delay_milliseconds")]
     pub max_delay_milliseconds: i32,
 }
 
 /// How many workers run.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.maxReplicas) || self.maxReplicas >= self.minReplicas").message(relations::MAX_BELOW_MIN))]
 #[serde(rename_all = "camelCase")]
 pub struct Scaling {
     /// Workers that always run.
+    #[schemars(range(min = 1, max = 10_000))]
     #[serde(default = "Scaling::default_min_replicas")]
     pub min_replicas: i32,
     /// Workers that run at most. Default: one for each partition.
+    #[schemars(with = "i32", range(min = 1, max = 10_000))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_replicas: Option<i32>,
     /// Records one worker may lag.
+    #[schemars(range(min = 1, max = 1_000_000_000))]
     #[serde(default = "Scaling::default_lag_threshold")]
     pub lag_threshold: i64,
     /// Directions in which the number of workers is left alone.
@@ -248,6 +272,7 @@ pub enum Paused {
 #[serde(rename_all = "camelCase")]
 pub struct Behavior {
     /// A worker is removed only when none of the decisions in this window needed it.
+    #[schemars(range(min = 0, max = 3600))]
     #[serde(default = "Behavior::default_scale_in_window_seconds")]
     pub scale_in_window_seconds: i32,
 }

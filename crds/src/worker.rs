@@ -1,15 +1,24 @@
 //! The worker's configuration file: one pipeline with every default resolved.
 
-use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::check::{self, Violations};
+use crate::forms;
 use crate::properties::Properties;
+use crate::relations;
 use crate::resource::{Achievements, Batch, Format, InitialOffset, OnError, Source, Store};
+use crate::yaml::{self, YamlError};
 
 /// Everything a worker needs to know, from `plaudit-worker --config FILE`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerConfig {
     /// The pipeline, as namespace/name.
+    #[schemars(length(max = 317), regex(pattern = forms::PIPELINE))]
     pub pipeline: String,
     /// Where the reports come from.
     pub source: WorkerSource,
@@ -24,25 +33,30 @@ pub struct WorkerConfig {
     #[serde(default)]
     pub batch: Batch,
     /// Bytes queued in the Kafka client, decoded and in flight, over all lanes.
+    #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64))]
     #[serde(default = "WorkerConfig::default_memory_budget_bytes")]
     pub memory_budget_bytes: u64,
     /// The HTTP endpoint.
     #[serde(default)]
     pub http: Http,
     /// How long a lane may take to finish its batch when it is revoked or the worker stops.
+    #[schemars(range(min = 1, max = 600))]
     #[serde(default = "WorkerConfig::default_drain_deadline_seconds")]
     pub drain_deadline_seconds: u32,
 }
 
 /// A Kafka topic of reports, with nothing left to guess.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerSource {
     /// Kafka's bootstrap servers: host:port, separated by commas.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = forms::SERVERS))]
     pub bootstrap_servers: String,
     /// The topic.
+    #[schemars(length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
     pub topic: String,
     /// The consumer group.
+    #[schemars(length(min = 1, max = 255), regex(pattern = forms::GROUP))]
     pub consumer_group: String,
     /// Where a partition starts the first time.
     #[serde(default)]
@@ -51,6 +65,7 @@ pub struct WorkerSource {
     #[serde(default)]
     pub format: Format,
     /// How far in the future a record's timestamp may lie.
+    #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "WorkerSource::default_max_clock_skew_seconds")]
     pub max_clock_skew_seconds: u32,
     /// Settings of the Kafka client.
@@ -59,27 +74,32 @@ pub struct WorkerSource {
 }
 
 /// A Redis or Valkey server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerStore {
     /// The server's address, host:port.
+    #[schemars(length(min = 1, max = 261), regex(pattern = forms::ADDRESS))]
     pub address: String,
     /// What every key starts with.
+    #[schemars(length(min = 1, max = 64), regex(pattern = forms::KEY_PREFIX))]
     #[serde(default = "Store::default_key_prefix")]
     pub key_prefix: String,
     /// Number of hash tags the players are spread over.
+    #[schemars(range(min = 1, max = 16_384))]
     #[serde(default = "WorkerStore::default_buckets")]
     pub buckets: u32,
     /// A player record above this size is split.
+    #[schemars(range(min = 1024, max = 1_048_576))]
     #[serde(default = "WorkerStore::default_max_value_bytes")]
     pub max_value_bytes: u32,
 }
 
 /// What happens to a record that cannot be processed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkerDeadLetters {
     /// The topic of dead letters.
+    #[schemars(length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
     pub topic: String,
     /// Whether the partition goes on after a dead letter, or stops at it.
     #[serde(default)]
@@ -87,10 +107,11 @@ pub struct WorkerDeadLetters {
 }
 
 /// Where a worker listens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Http {
     /// ip:port; port 0 takes a free one.
+    #[schemars(length(min = 1, max = 261), regex(pattern = forms::ADDRESS))]
     #[serde(default = "Http::default_address")]
     pub address: String,
 }
@@ -100,29 +121,42 @@ pub struct Http {
 pub enum ConfigError {
     /// The text is not YAML.
     #[error("the worker's configuration is not valid YAML")]
-    Syntax(#[source] serde_yaml::Error),
-    /// A field is missing or has the wrong type.
-    #[error("the worker's configuration does not fit")]
-    Shape(#[source] serde_yaml::Error),
+    Syntax(#[from] YamlError),
+    /// Fields are missing, unknown, out of bounds or contradict each other.
+    #[error("the worker's configuration is refused")]
+    Refused(#[source] Violations),
 }
 
 impl WorkerConfig {
-    /// Reads a configuration and checks it.
+    /// Reads a configuration and checks it; an unknown field is an error.
     pub fn from_yaml(text: &str) -> Result<Self, ConfigError> {
-        let config: Self = serde_yaml::from_str(text).map_err(ConfigError::Shape)?;
-        config.validate()?;
+        let value = yaml::one_document(text)?;
+        let config: Self = check::read(&value, Self::schema()).map_err(ConfigError::Refused)?;
+        config.check_relations()?;
         Ok(config)
     }
 
-    /// Checks every bound and relation.
+    /// Checks every bound and relation of a configuration that was built, not read.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        Ok(())
+        let value = serde_json::to_value(self).expect("a worker configuration has text keys only");
+        let _: Self = check::read(&value, Self::schema()).map_err(ConfigError::Refused)?;
+        self.check_relations()
     }
 
     /// The file's text, every field written out.
     #[must_use]
     pub fn to_yaml(&self) -> String {
         serde_yaml::to_string(self).expect("a worker configuration holds nothing that YAML cannot express")
+    }
+
+    fn schema() -> &'static Value {
+        static SCHEMA: LazyLock<Value> = LazyLock::new(check::schema_of::<WorkerConfig>);
+        &SCHEMA
+    }
+
+    fn check_relations(&self) -> Result<(), ConfigError> {
+        let violations = relations::of_worker(self);
+        if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }
     }
 
     fn default_memory_budget_bytes() -> u64 {

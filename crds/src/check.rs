@@ -1,0 +1,271 @@
+//! A value held against its structural schema: every field that is missing, unknown, of the wrong type or out of bounds.
+//!
+//! The API server does this for objects that are applied; a file has nobody else. The schema is the one generated from the Rust
+//! types, so a bound is written once.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use kube::core::schema::{OptionalEnum, StructuralSchemaRewriter};
+use regex::Regex;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::AddNullable;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::forms::FORMS;
+
+/// One wrong field.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// Where it is, as in `spec.achievements.types[1].type`.
+    pub path: String,
+    /// What is wrong, and what to do about it.
+    pub message: String,
+}
+
+/// Everything wrong with one object, in the order of its fields.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Violations(Vec<Violation>);
+
+/// Reads a value that fits `schema`, or says everything that does not.
+pub(crate) fn read<T: DeserializeOwned>(value: &Value, schema: &Value) -> Result<T, Violations> {
+    let mut found = Vec::new();
+    let given = without_nulls(value, schema);
+    check(&given, schema, "", &mut found);
+    if !found.is_empty() {
+        return Err(Violations(found));
+    }
+    // Only a gap between schema and type comes here, for instance an integer that does not fit.
+    serde_json::from_value(given)
+        .map_err(|error| Violations(vec![Violation::new("", format!("{error}; correct the field"))]))
+}
+
+/// The structural schema of a type, as the CRD generator makes it.
+pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+    let generator = SchemaSettings::openapi3()
+        .with(|settings| {
+            settings.inline_subschemas = true;
+            settings.meta_schema = None;
+        })
+        .with_transform(AddNullable::default())
+        .with_transform(StructuralSchemaRewriter)
+        .with_transform(OptionalEnum)
+        .into_generator();
+    serde_json::to_value(generator.into_root_schema_for::<T>()).expect("a schema is JSON")
+}
+
+fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    if let Some(allowed) = schema["enum"].as_array() {
+        if !allowed.contains(value) {
+            let names: Vec<String> = allowed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+            found
+                .push(Violation::new(path, format!("{} is not known; use {}", shown(value), one_of(&names))));
+        }
+        return;
+    }
+    match (schema["type"].as_str(), value) {
+        (Some("object"), Value::Object(fields)) => check_object(fields, schema, path, found),
+        (Some("array"), Value::Array(items)) => check_array(items, schema, path, found),
+        (Some("integer"), Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            check_integer(value, schema, path, found);
+        }
+        (Some("string"), Value::String(text)) => check_string(text, schema, path, found),
+        (Some("boolean"), Value::Bool(_)) | (None, _) => {}
+        (Some(expected), _) => {
+            let advice = match expected {
+                "object" => "write fields below it, indented".to_owned(),
+                "array" => "write a list".to_owned(),
+                "integer" => format!("write a whole number {}", range_of(schema)),
+                "boolean" => "write true or false".to_owned(),
+                _ => "write a text, in quotes if it looks like a number".to_owned(),
+            };
+            found.push(Violation::new(
+                path,
+                format!("{} is not {}; {advice}", shown(value), kind_name(expected)),
+            ));
+        }
+    }
+}
+
+fn check_object(fields: &Map<String, Value>, schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    let Some(properties) = schema["properties"].as_object() else { return };
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !fields.contains_key(name) {
+            let meaning = properties[name]["description"].as_str().unwrap_or_default();
+            let meaning = meaning.split(['.', '\n']).next().unwrap_or_default();
+            found.push(Violation::new(join(path, name), format!("is missing; add it ({meaning})")));
+        }
+    }
+    for (name, value) in fields {
+        match properties.get(name) {
+            Some(schema) => check(value, schema, &join(path, name), found),
+            None if schema["x-kubernetes-preserve-unknown-fields"] == true => {}
+            None => found.push(Violation::new(join(path, name), unknown_field(name, properties))),
+        }
+    }
+}
+
+fn check_array(items: &[Value], schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    let count = items.len() as u64;
+    let (least, most) =
+        (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64().unwrap_or(u64::MAX));
+    if count < least || count > most {
+        let advice = if least == most { format!("exactly {most}") } else { format!("{least} to {most}") };
+        found.push(Violation::new(path, format!("{count} entries; write {advice}")));
+    }
+    for (index, item) in items.iter().enumerate() {
+        check(item, &schema["items"], &format!("{path}[{index}]"), found);
+    }
+}
+
+fn check_integer(value: &Value, schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    // Bounds are far inside the range in which f64 holds every integer.
+    let number = value.as_f64().unwrap_or(f64::NAN);
+    let below = schema["minimum"].as_f64().is_some_and(|least| number < least);
+    let above = schema["maximum"].as_f64().is_some_and(|most| number > most);
+    if below || above {
+        found.push(Violation::new(
+            path,
+            format!("{value} is out of range; write a whole number {}", range_of(schema)),
+        ));
+    }
+}
+
+fn check_string(text: &str, schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    let Some(pattern) = schema["pattern"].as_str() else { return };
+    let length = text.chars().count() as u64;
+    let too_long = schema["maxLength"].as_u64().is_some_and(|most| length > most);
+    let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    if too_long || !matches {
+        let advice = FORMS.iter().find(|form| form.pattern == pattern).map_or(pattern, |form| form.advice);
+        let cause = if too_long && matches { "is too long" } else { "does not fit" };
+        found.push(Violation::new(path, format!("{} {cause}; {advice}", shown(&Value::from(text)))));
+    }
+}
+
+/// A null stands for a field that is not given, as for the API server.
+fn without_nulls(value: &Value, schema: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            let cleaned =
+                kept.map(|(name, value)| (name.clone(), without_nulls(value, &schema["properties"][name])));
+            Value::Object(cleaned.collect())
+        }
+        Value::Array(items) => items.iter().map(|item| without_nulls(item, &schema["items"])).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn unknown_field(name: &str, properties: &Map<String, Value>) -> String {
+    let names: Vec<String> = properties.keys().cloned().collect();
+    let plain = |text: &str| text.replace(['_', '-', '.'], "").to_lowercase();
+    let meant = names.iter().find(|known| {
+        let (known, name) = (plain(known), plain(name));
+        known == name || known == format!("{name}s") || format!("{known}s") == name
+    });
+    match meant {
+        Some(meant) => format!("is not a known field; did you mean {meant}?"),
+        None => format!("is not a known field; remove it, or use {}", one_of(&names)),
+    }
+}
+
+fn range_of(schema: &Value) -> String {
+    match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
+        (Some(least), Some(most)) => format!("from {least} to {most}"),
+        (Some(least), None) => format!("of at least {least}"),
+        (None, Some(most)) => format!("of at most {most}"),
+        (None, None) => "without a fraction".to_owned(),
+    }
+}
+
+fn one_of(names: &[String]) -> String {
+    match names {
+        [] => "nothing".to_owned(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
+
+fn kind_name(expected: &str) -> &'static str {
+    match expected {
+        "object" => "a group of fields",
+        "array" => "a list",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        _ => "a text",
+    }
+}
+
+/// A value as it may stand in a message: short, and on one line.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = match value {
+        Value::Object(_) => return "a group of fields".to_owned(),
+        Value::Array(_) => return "a list".to_owned(),
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    let name = if name.contains('.') { format!("[{name:?}]") } else { name.to_owned() };
+    match (path.is_empty(), name.starts_with('[')) {
+        (true, _) => name,
+        (false, true) => format!("{path}{name}"),
+        (false, false) => format!("{path}.{name}"),
+    }
+}
+
+impl Violation {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            formatter.write_str(&self.message)
+        } else {
+            write!(formatter, "{}: {}", self.path, self.message)
+        }
+    }
+}
+
+impl Violations {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Violation> {
+        self.0.iter()
+    }
+
+    /// True when nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<Vec<Violation>> for Violations {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self(violations)
+    }
+}
+
+impl fmt::Display for Violations {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        for violation in &self.0 {
+            writeln!(text, "{violation}")?;
+        }
+        formatter.write_str(text.trim_end())
+    }
+}
+
+impl std::error::Error for Violations {}

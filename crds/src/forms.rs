@@ -1,0 +1,32 @@
+//! The forms of texts in both files: a pattern for machines and what to write for people.
+
+/// A pattern that the API server checks too (RE2 syntax, so no look-ahead), and the advice for who missed it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    pub(crate) pattern: &'static str,
+    pub(crate) advice: &'static str,
+}
+
+pub(crate) const SERVERS: &str =
+    r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}(,(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5})*$";
+pub(crate) const ADDRESS: &str = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$";
+pub(crate) const TOPIC: &str = r"^[A-Za-z0-9._-]{1,249}$";
+pub(crate) const GROUP: &str = r"^[A-Za-z0-9._-]{1,255}$";
+pub(crate) const KEY_PREFIX: &str = r"^[a-z0-9_.:-]{1,64}$";
+pub(crate) const RACK: &str = r"^[A-Za-z0-9_./:-]{1,128}$";
+pub(crate) const PIPELINE: &str =
+    r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$";
+pub(crate) const NAME: &str = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$";
+pub(crate) const LABEL: &str = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+
+pub(crate) const FORMS: [Form; 9] = [
+    Form { pattern: SERVERS, advice: "write host:port, several separated by commas without spaces" },
+    Form { pattern: ADDRESS, advice: "write host:port" },
+    Form { pattern: TOPIC, advice: "a Kafka topic has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'" },
+    Form { pattern: GROUP, advice: "write 1 to 255 of a-z, A-Z, 0-9, '.', '_' and '-'" },
+    Form { pattern: KEY_PREFIX, advice: "write 1 to 64 of a-z, 0-9, '_', '.', ':' and '-'" },
+    Form { pattern: RACK, advice: "write 1 to 128 of a-z, A-Z, 0-9, '_', '.', '/', ':' and '-'" },
+    Form { pattern: NAME, advice: "write up to 253 of a-z, 0-9, '.' and '-'" },
+    Form { pattern: LABEL, advice: "write up to 63 of a-z, 0-9 and '-'" },
+    Form { pattern: PIPELINE, advice: "write namespace/name" },
+];

@@ -1,0 +1,105 @@
+//! Rules between fields: their messages, which the CRD's CEL rules use too, and the same rules in Rust.
+//!
+//! The API server evaluates the CEL form; `plaudit local` and the worker have no API server and use the Rust form. A test holds the
+//! two against each other.
+
+use std::collections::BTreeSet;
+
+use crate::check::{Violation, Violations};
+use crate::properties::Properties;
+use crate::resource::{AchievementPipelineSpec, Achievements};
+use crate::worker::WorkerConfig;
+
+pub(crate) const IMMUTABLE: &str =
+    "cannot be changed: what is already stored depends on it; create a new pipeline instead";
+pub(crate) const GROUP_IMMUTABLE: &str = "consumerGroup cannot be set, changed or removed later: it holds the position in the topic; create a new pipeline instead";
+pub(crate) const DOTS: &str = "Kafka has no topic named . or ..; give the topic another name";
+pub(crate) const MAX_BELOW_MIN: &str =
+    "maxReplicas is below minReplicas; raise maxReplicas or lower minReplicas";
+pub(crate) const DEAD_LETTERS_LOOP: &str =
+    "deadLetters.topic is the source topic, so bad records would come back for ever; give another topic";
+pub(crate) const DEAD_LETTERS_TOO_LONG: &str = "the source topic's name is too long to add .dead-letters to it (249 letters at most); set deadLetters.topic";
+pub(crate) const SESSION: &str = "session.timeout.ms (default 10000) is less than three times heartbeat.interval.ms (default 500); raise the first or lower the second";
+pub(crate) const POLL: &str =
+    "max.poll.interval.ms is below session.timeout.ms (default 10000); raise the first or lower the second";
+const DEAD_LETTERS_ARE_SOURCE: &str =
+    "is the source topic, so bad records would come back for ever; give another topic";
+const DUPLICATE_TYPE: &str = "is listed twice; keep one of the two";
+const BUDGET: &str =
+    "is below batch.maxBytes, so no batch would fit; raise memoryBudgetBytes or lower batch.maxBytes";
+
+// Three heartbeats must fit a session, or one lost packet costs a rebalance. In CEL a dot in a name is written __dot__.
+pub(crate) const SESSION_RULE: &str = "(has(self.session__dot__timeout__dot__ms) ? self.session__dot__timeout__dot__ms : 10000) >= \
+     3 * (has(self.heartbeat__dot__interval__dot__ms) ? self.heartbeat__dot__interval__dot__ms : 500)";
+pub(crate) const POLL_RULE: &str = "!has(self.max__dot__poll__dot__interval__dot__ms) || self.max__dot__poll__dot__interval__dot__ms >= \
+     (has(self.session__dot__timeout__dot__ms) ? self.session__dot__timeout__dot__ms : 10000)";
+
+const DEFAULT_SESSION_TIMEOUT_MS: i32 = 10_000;
+const DEFAULT_HEARTBEAT_INTERVAL_MS: i32 = 500;
+// Kafka's limit of 249 less the length of ".dead-letters".
+const LONGEST_TOPIC_WITH_DEFAULT_DEAD_LETTERS: usize = 236;
+
+/// The relations a pipeline breaks, paths from the object's root.
+pub(crate) fn of_pipeline(spec: &AchievementPipelineSpec) -> Violations {
+    let mut broken = Vec::new();
+    if is_dots(&spec.source.topic) {
+        broken.push(Violation::new("spec.source.topic", DOTS));
+    }
+    match &spec.dead_letters.topic {
+        Some(topic) if *topic == spec.source.topic => broken.push(Violation::new("spec", DEAD_LETTERS_LOOP)),
+        None if spec.source.topic.len() > LONGEST_TOPIC_WITH_DEFAULT_DEAD_LETTERS => {
+            broken.push(Violation::new("spec", DEAD_LETTERS_TOO_LONG));
+        }
+        Some(_) | None => {}
+    }
+    if spec.scaling.max_replicas.is_some_and(|max| max < spec.scaling.min_replicas) {
+        broken.push(Violation::new("spec.scaling", MAX_BELOW_MIN));
+    }
+    of_properties("spec.source.properties", &spec.source.properties, &mut broken);
+    of_types("spec.achievements.types", &spec.achievements, &mut broken);
+    Violations::from(broken)
+}
+
+/// The relations a worker's configuration breaks.
+pub(crate) fn of_worker(config: &WorkerConfig) -> Violations {
+    let mut broken = Vec::new();
+    if is_dots(&config.source.topic) {
+        broken.push(Violation::new("source.topic", DOTS));
+    }
+    if config.dead_letters.topic == config.source.topic {
+        broken.push(Violation::new("deadLetters.topic", DEAD_LETTERS_ARE_SOURCE));
+    }
+    if i64::try_from(config.memory_budget_bytes).is_ok_and(|budget| budget < config.batch.max_bytes) {
+        broken.push(Violation::new("memoryBudgetBytes", BUDGET));
+    }
+    of_properties("source.properties", &config.source.properties, &mut broken);
+    of_types("achievements.types", &config.achievements, &mut broken);
+    Violations::from(broken)
+}
+
+fn of_properties(path: &str, properties: &Properties, broken: &mut Vec<Violation>) {
+    let session = properties.session_timeout_ms.unwrap_or(DEFAULT_SESSION_TIMEOUT_MS);
+    let heartbeat = properties.heartbeat_interval_ms.unwrap_or(DEFAULT_HEARTBEAT_INTERVAL_MS);
+    if session < heartbeat.saturating_mul(3) {
+        broken.push(Violation::new(path, SESSION));
+    }
+    if properties.max_poll_interval_ms.is_some_and(|interval| interval < session) {
+        broken.push(Violation::new(path, POLL));
+    }
+}
+
+fn of_types(path: &str, achievements: &Achievements, broken: &mut Vec<Violation>) {
+    let mut seen = BTreeSet::new();
+    for (index, listed) in achievements.types.iter().enumerate() {
+        if !seen.insert(listed.r#type) {
+            broken.push(Violation::new(
+                format!("{path}[{index}].type"),
+                format!("{} {DUPLICATE_TYPE}", listed.r#type),
+            ));
+        }
+    }
+}
+
+fn is_dots(topic: &str) -> bool {
+    matches!(topic, "." | "..")
+}

@@ -1,0 +1,371 @@
+//! Tables of good and bad pipelines: what a file is told, and what the CRD's own rules say to the same object.
+
+use kube_cel::Validator;
+use plaudit_crds::AchievementPipeline;
+use serde_json::{Value, json};
+
+use crate::crd::schema;
+
+/// A change to the minimal pipeline: a JSON pointer and the value it gets; null removes the field.
+type Change = (&'static str, Value);
+
+#[test]
+fn the_example_is_accepted_and_defaults_are_filled() {
+    let example = include_str!("../../../examples/pipeline.yaml");
+
+    let pipeline = AchievementPipeline::from_yaml(example).expect("the example is good");
+
+    assert_eq!(
+        serde_json::to_value(&pipeline.spec).expect("a spec is JSON"),
+        json!({
+            "source": {"bootstrapServers": "kafka:9092", "topic": "achievement-reports", "initialOffset": "earliest",
+                "format": "json", "maxClockSkewSeconds": 300, "properties": {}},
+            "store": {"addresses": ["valkey:6379"], "keyPrefix": "plaudit:", "buckets": 240, "maxValueBytes": 16384},
+            "achievements": {"defaultPolicy": "latest", "unlisted": "accept", "types": [
+                {"type": 1001, "policy": "latest"}, {"type": 1002, "policy": "max"}, {"type": 1003, "policy": "sum"}]},
+            "deadLetters": {"onError": "deadLetter"},
+            "batch": {"maxRecords": 2000, "maxBytes": 4_194_304, "maxDelayMilliseconds": 20},
+            "scaling": {"minReplicas": 1, "lagThreshold": 10000, "paused": "none", "behavior": {"scaleInWindowSeconds": 300}},
+            "suspend": false,
+        })
+    );
+}
+
+#[test]
+fn good_pipelines_are_accepted_by_file_and_by_rules() {
+    let cases: Vec<Vec<Change>> = vec![
+        vec![],
+        vec![("/spec/source/bootstrapServers", json!("a:9092,b.example.com:9093,[::1]:9094"))],
+        vec![("/spec/source/consumerGroup", json!("team.group_1"))],
+        vec![("/spec/source/format", json!("protobuf")), ("/spec/source/initialOffset", json!("latest"))],
+        vec![("/spec/source/properties", json!({"session.timeout.ms": 6000, "heartbeat.interval.ms": 2000}))],
+        vec![("/spec/source/properties", json!({"client.rack": "eu-1a", "socket.keepalive.enable": true}))],
+        vec![("/spec/source/properties", json!({"max.poll.interval.ms": 10000}))],
+        vec![("/spec/store/keyPrefix", json!("game-1.prod_a:"))],
+        vec![("/spec/achievements", json!({"defaultPolicy": "sum", "unlisted": "deadLetter", "types": []}))],
+        vec![(
+            "/spec/achievements/types",
+            json!([{"type": 0, "policy": "max"}, {"type": 4_294_967_295_u64, "policy": "max"}]),
+        )],
+        vec![("/spec/deadLetters", json!({"topic": "bad", "onError": "stop"}))],
+        vec![("/spec/source/topic", json!("t".repeat(236)))],
+        vec![("/spec/source/topic", json!("t".repeat(249))), ("/spec/deadLetters/topic", json!("bad"))],
+        vec![("/spec/scaling", json!({"minReplicas": 3, "maxReplicas": 3, "paused": "both"}))],
+        vec![("/spec/suspend", json!(true))],
+        vec![("/spec/scaling/maxReplicas", Value::Null)],
+    ];
+
+    let refused: Vec<_> = cases
+        .iter()
+        .map(|changes| pipeline(changes))
+        .flat_map(|object| [file_says(&object), rules_say(&object, None)].concat())
+        .collect();
+
+    assert_eq!(refused, Vec::<String>::new());
+}
+
+#[test]
+fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
+    let cases: Vec<(Change, &str)> = vec![
+        (("/apiVersion", json!("v1")), r#"apiVersion: "v1" is not known; use plaudit.dev/v1alpha1"#),
+        (("/metadata/name", Value::Null), "metadata.name: is missing; add it (the pipeline's name)"),
+        (
+            ("/metadata/name", json!("Shouting")),
+            r#"metadata.name: "Shouting" does not fit; write up to 253 of a-z, 0-9, '.' and '-'"#,
+        ),
+        (
+            ("/spec/source/topic", Value::Null),
+            "spec.source.topic: is missing; add it (The topic the reports are read from)",
+        ),
+        (
+            ("/spec/source/topic", json!(7)),
+            "spec.source.topic: 7 is not a text; write a text, in quotes if it looks like a number",
+        ),
+        (
+            ("/spec/source/topic", json!("a b")),
+            r#"spec.source.topic: "a b" does not fit; a Kafka topic has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'"#,
+        ),
+        (
+            ("/spec/source/bootstrapServers", json!("kafka")),
+            r#"spec.source.bootstrapServers: "kafka" does not fit; write host:port, several separated by commas without spaces"#,
+        ),
+        (
+            ("/spec/source/consumerGroup", json!("")),
+            r#"spec.source.consumerGroup: "" does not fit; write 1 to 255 of a-z, A-Z, 0-9, '.', '_' and '-'"#,
+        ),
+        (
+            ("/spec/source/initialOffset", json!("newest")),
+            r#"spec.source.initialOffset: "newest" is not known; use earliest or latest"#,
+        ),
+        (
+            ("/spec/source/maxClockSkewSeconds", json!(-1)),
+            "spec.source.maxClockSkewSeconds: -1 is out of range; write a whole number from 0 to 86400",
+        ),
+        (
+            ("/spec/source/bootstrapServer", json!("a:1")),
+            "spec.source.bootstrapServer: is not a known field; did you mean bootstrapServers?",
+        ),
+        (
+            ("/spec/source/properties", json!({"enable.auto.commit": true})),
+            r#"spec.source.properties["enable.auto.commit"]: is not a known field; remove it, or use client.rack, fetch.max.bytes, fetch.message.max.bytes, fetch.min.bytes, fetch.wait.max.ms, heartbeat.interval.ms, max.poll.interval.ms, queued.max.messages.kbytes, queued.min.messages, session.timeout.ms, socket.keepalive.enable or socket.timeout.ms"#,
+        ),
+        (
+            ("/spec/source/properties", json!({"fetch.min.bytes": "1"})),
+            r#"spec.source.properties["fetch.min.bytes"]: "1" is not a whole number; write a whole number from 1 to 10485760"#,
+        ),
+        (
+            ("/spec/source/properties", json!({"socket.keepalive.enable": 1})),
+            r#"spec.source.properties["socket.keepalive.enable"]: 1 is not true or false; write true or false"#,
+        ),
+        (("/spec/store/addresses", json!([])), "spec.store.addresses: 0 entries; write exactly 1"),
+        (
+            ("/spec/store/addresses", json!(["a:1", "b:2"])),
+            "spec.store.addresses: 2 entries; write exactly 1",
+        ),
+        (
+            ("/spec/store/addresses", json!("a:1")),
+            r#"spec.store.addresses: "a:1" is not a list; write a list"#,
+        ),
+        (
+            ("/spec/store/addresses", json!(["redis://a:1"])),
+            r#"spec.store.addresses[0]: "redis://a:1" does not fit; write host:port"#,
+        ),
+        (
+            ("/spec/store/keyPrefix", json!("Plaudit{1}")),
+            r#"spec.store.keyPrefix: "Plaudit{1}" does not fit; write 1 to 64 of a-z, 0-9, '_', '.', ':' and '-'"#,
+        ),
+        (
+            ("/spec/store/buckets", json!(0)),
+            "spec.store.buckets: 0 is out of range; write a whole number from 1 to 16384",
+        ),
+        (
+            ("/spec/store/maxValueBytes", json!(1.5)),
+            "spec.store.maxValueBytes: 1.5 is not a whole number; write a whole number from 1024 to 1048576",
+        ),
+        (
+            ("/spec/achievements/defaultPolicy", json!("min")),
+            r#"spec.achievements.defaultPolicy: "min" is not known; use latest, max or sum"#,
+        ),
+        (
+            ("/spec/achievements/types", json!([{"type": -1, "policy": "max"}])),
+            "spec.achievements.types[0].type: -1 is out of range; write a whole number from 0 to 4294967295",
+        ),
+        (
+            ("/spec/achievements/types", json!([{"type": 1}])),
+            "spec.achievements.types[0].policy: is missing; add it (How its items are merged: latest, max or sum)",
+        ),
+        (
+            ("/spec/deadLetters/onError", json!("skip")),
+            r#"spec.deadLetters.onError: "skip" is not known; use deadLetter or stop"#,
+        ),
+        (
+            ("/spec/batch/maxRecords", json!(0)),
+            "spec.batch.maxRecords: 0 is out of range; write a whole number from 1 to 100000",
+        ),
+        (
+            ("/spec/scaling/minReplicas", json!(0)),
+            "spec.scaling.minReplicas: 0 is out of range; write a whole number from 1 to 10000",
+        ),
+        (
+            ("/spec/scaling/paused", json!(true)),
+            "spec.scaling.paused: true is not known; use none, in, out or both",
+        ),
+        (("/spec/suspend", json!("yes")), r#"spec.suspend: "yes" is not true or false; write true or false"#),
+        (
+            ("/spec/unlocks", json!({})),
+            "spec.unlocks: is not a known field; remove it, or use achievements, batch, deadLetters, scaling, source, store or suspend",
+        ),
+    ];
+
+    let answers: Vec<_> =
+        cases.iter().map(|(change, _)| file_says(&pipeline(std::slice::from_ref(change)))).collect();
+
+    let expected: Vec<_> = cases.iter().map(|(_, message)| vec![(*message).to_owned()]).collect();
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn relations_are_refused_by_file_and_by_rules_with_the_same_words() {
+    let cases: Vec<(Vec<Change>, &str)> = vec![
+        (
+            vec![("/spec/source/topic", json!(".."))],
+            "spec.source.topic: Kafka has no topic named . or ..; give the topic another name",
+        ),
+        (
+            vec![("/spec/deadLetters/topic", json!("reports"))],
+            "spec: deadLetters.topic is the source topic, so bad records would come back for ever; give another topic",
+        ),
+        (
+            vec![("/spec/source/topic", json!("t".repeat(237)))],
+            "spec: the source topic's name is too long to add .dead-letters to it (249 letters at most); set deadLetters.topic",
+        ),
+        (
+            vec![("/spec/scaling", json!({"minReplicas": 2, "maxReplicas": 1}))],
+            "spec.scaling: maxReplicas is below minReplicas; raise maxReplicas or lower minReplicas",
+        ),
+        (
+            vec![("/spec/source/properties", json!({"heartbeat.interval.ms": 4000}))],
+            "spec.source.properties: session.timeout.ms (default 10000) is less than three times heartbeat.interval.ms (default 500); raise the first or lower the second",
+        ),
+        (
+            vec![(
+                "/spec/source/properties",
+                json!({"session.timeout.ms": 30000, "max.poll.interval.ms": 20000}),
+            )],
+            "spec.source.properties: max.poll.interval.ms is below session.timeout.ms (default 10000); raise the first or lower the second",
+        ),
+    ];
+
+    let answers: Vec<_> = cases
+        .iter()
+        .map(|(changes, _)| pipeline(changes))
+        .map(|object| (file_says(&object), rules_say(&object, None)))
+        .collect();
+
+    let expected: Vec<_> =
+        cases.iter().map(|(_, message)| (vec![(*message).to_owned()], vec![(*message).to_owned()])).collect();
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn what_stored_records_depend_on_cannot_change() {
+    let group_message = "spec.source: consumerGroup cannot be set, changed or removed later: it holds the position in the topic; create a new pipeline instead";
+    let frozen = |path: &str| {
+        vec![format!(
+            "{path}: cannot be changed: what is already stored depends on it; create a new pipeline instead"
+        )]
+    };
+    let with_group = [("/spec/source/consumerGroup", json!("one"))];
+    let cases: Vec<(&[Change], Change, Vec<String>)> = vec![
+        (&[], ("/spec/source/topic", json!("other")), frozen("spec.source.topic")),
+        (&[], ("/spec/store/keyPrefix", json!("other:")), frozen("spec.store.keyPrefix")),
+        (&[], ("/spec/store/buckets", json!(241)), frozen("spec.store.buckets")),
+        (&[], ("/spec/source/consumerGroup", json!("one")), vec![group_message.to_owned()]),
+        (&with_group, ("/spec/source/consumerGroup", json!("two")), vec![group_message.to_owned()]),
+        (&with_group, ("/spec/source/consumerGroup", Value::Null), vec![group_message.to_owned()]),
+        (&[], ("/spec/source/bootstrapServers", json!("new:9092")), vec![]),
+        (&[], ("/spec/store/addresses", json!(["new:6379"])), vec![]),
+        (&[], ("/spec/scaling/maxReplicas", json!(4)), vec![]),
+    ];
+
+    let answers: Vec<_> = cases
+        .iter()
+        .map(|(before, change, _)| {
+            let after: Vec<Change> = before.iter().cloned().chain([change.clone()]).collect();
+            rules_say(&pipeline(&after), Some(&pipeline(before)))
+        })
+        .collect();
+
+    let expected: Vec<_> = cases.into_iter().map(|(_, _, messages)| messages).collect();
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn a_type_listed_twice_is_refused() {
+    let twice =
+        json!([{"type": 5, "policy": "max"}, {"type": 6, "policy": "max"}, {"type": 5, "policy": "sum"}]);
+
+    let answer = file_says(&pipeline(&[("/spec/achievements/types", twice)]));
+
+    // The API server refuses the same through the list's map key, without a rule.
+    let types = &schema()["properties"]["spec"]["properties"]["achievements"]["properties"]["types"];
+    assert_eq!(
+        (answer, &types["x-kubernetes-list-type"], &types["x-kubernetes-list-map-keys"]),
+        (
+            vec!["spec.achievements.types[2].type: 5 is listed twice; keep one of the two".to_owned()],
+            &json!("map"),
+            &json!(["type"])
+        )
+    );
+}
+
+#[test]
+fn a_file_must_hold_one_pipeline_and_may_hold_other_objects() {
+    let one = include_str!("../../../examples/pipeline.yaml");
+    let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n";
+    let cases = [
+        (format!("{namespace}---\n{one}"), "accepted"),
+        (namespace.to_owned(), "found 0 objects of kind AchievementPipeline in the file; keep exactly one"),
+        (
+            format!("{one}---\n{one}"),
+            "found 2 objects of kind AchievementPipeline in the file; keep exactly one",
+        ),
+        (
+            "a: [".to_owned(),
+            "the file is not valid YAML: did not find expected node content at line 2 column 1, while parsing a flow node; correct the line it names",
+        ),
+        (
+            "a: 1\na: 2\n".to_owned(),
+            "the file is not valid YAML: duplicate entry with key \"a\"; correct the line it names",
+        ),
+    ];
+
+    let answers: Vec<_> =
+        cases.iter().map(|(text, _)| read(text).err().unwrap_or_else(|| "accepted".to_owned())).collect();
+
+    assert_eq!(answers, cases.map(|(_, expected)| expected));
+}
+
+fn pipeline(changes: &[Change]) -> Value {
+    let mut object = json!({
+        "apiVersion": "plaudit.dev/v1alpha1",
+        "kind": "AchievementPipeline",
+        "metadata": {"name": "p", "namespace": "default"},
+        "spec": {"source": {"bootstrapServers": "k:9092", "topic": "reports"}, "store": {"addresses": ["v:6379"]}},
+    });
+    for (pointer, value) in changes {
+        set(&mut object, pointer, value);
+    }
+    object
+}
+
+fn set(object: &mut Value, pointer: &str, value: &Value) {
+    let mut place = object;
+    let mut parts = pointer.trim_start_matches('/').split('/').peekable();
+    while let Some(part) = parts.next() {
+        let fields = place.as_object_mut().expect("the pointer goes through objects");
+        if parts.peek().is_none() && value.is_null() {
+            fields.remove(part);
+            return;
+        }
+        place = fields.entry(part).or_insert_with(|| json!({}));
+    }
+    *place = value.clone();
+}
+
+/// What the reader of files says, line by line.
+fn file_says(object: &Value) -> Vec<String> {
+    let text = serde_yaml::to_string(object).expect("an object is YAML");
+    match read(&text) {
+        Ok(()) => Vec::new(),
+        Err(message) => message
+            .lines()
+            .map(|line| line.rsplit_once(" is refused: ").map_or(line, |(_, refusal)| refusal).to_owned())
+            .collect(),
+    }
+}
+
+fn read(text: &str) -> Result<(), String> {
+    match AchievementPipeline::from_yaml(text) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
+            Err(std::iter::once(error.to_string())
+                .chain(causes.map(ToString::to_string))
+                .collect::<Vec<_>>()
+                .join(": "))
+        }
+    }
+}
+
+/// What the CRD's rules say to an object on creation, or on an update of `old`.
+fn rules_say(object: &Value, old: Option<&Value>) -> Vec<String> {
+    let schema = schema();
+    let old = old.map(|old| kube_cel::apply_defaults(&schema, old));
+    match Validator::new().validate_with_defaults(&schema, object, old.as_ref()) {
+        Ok(()) => Vec::new(),
+        Err(errors) => {
+            errors.iter().map(|error| format!("{}: {}", error.field_path, error.message)).collect()
+        }
+    }
+}
