@@ -12,7 +12,8 @@ demo: ## see it work: Kafka, workers and Valkey under load, a worker killed, eve
 	@tools/demo
 
 up: setup ## start Kafka and Valkey in the background and say what to try with them
-	@tools/up
+	@cargo build -q -p plaudit -p plaudit-worker -p plaudit-tests
+	@cargo run -q -p plaudit-tests -- up
 
 down: ## stop what `make up` started
 	@cargo run -q -p plaudit-tests -- down

@@ -1,3 +1,4 @@
 //! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
 
+pub mod example;
 pub mod stack;

@@ -5,7 +5,9 @@ use std::io::Read;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use plaudit_tests::stack::{self, background};
+use plaudit_tests::example;
+use plaudit_tests::stack::background::{self, Endpoints};
+use plaudit_tests::stack::shared;
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -16,7 +18,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Start Kafka and Valkey in the background
+    /// Start Kafka and Valkey in the background, and say what to try with them
     Up,
     /// Stop what `up` started and remove its data
     Down,
@@ -34,15 +36,32 @@ fn main() -> Result<()> {
 }
 
 fn up() -> Result<()> {
-    let endpoints = background::up()?;
-    println!("Kafka is on {}, Valkey on {}.", endpoints.bootstrap_servers, endpoints.store_address);
+    let pipeline = example::pipeline()?;
+    let endpoints =
+        background::up(&background::directory()?, |kafka| example::create_topics(&pipeline, kafka))?;
+    let Endpoints { bootstrap_servers, store_address } = &endpoints;
+    let topic = &pipeline.spec.source.topic;
+    let plaudit = example::shown_path("plaudit")?;
+    println!(
+        "Kafka is on {bootstrap_servers} with the topic {topic}, Valkey is on {store_address}. Run the pipeline on them:
+
+  {plaudit} local -f examples/pipeline.yaml --bootstrap-servers {bootstrap_servers} --store-address {store_address}
+
+and in another terminal send reports and look at a player:
+
+  {plaudit} report send --bootstrap-servers {bootstrap_servers} --topic {topic} --uin 10001 --item 1001=37
+  {plaudit} players get 10001 --store-address {store_address}
+  {plaudit} load --bootstrap-servers {bootstrap_servers} --count 1000000
+
+`make down` stops both and removes their data."
+    );
     Ok(())
 }
 
 fn down() -> Result<()> {
     println!(
         "{}",
-        if background::down()? {
+        if background::down(&background::directory()?)? {
             "Kafka and Valkey are stopped, their data is gone."
         } else {
             "Nothing was up."
@@ -52,7 +71,7 @@ fn down() -> Result<()> {
 }
 
 fn hold() -> Result<()> {
-    let stack = stack::shared();
+    let stack = shared();
     for pid in [stack.kafka.pid(), stack.valkey.pid()].into_iter().flatten() {
         println!("{pid}");
     }

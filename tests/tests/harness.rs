@@ -1,11 +1,12 @@
 //! What the other tests rely on: servers that answer, come back with their data, and leave nothing behind.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Result;
+use plaudit_tests::stack::background;
 use plaudit_tests::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions, shared, unique_name, until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -126,6 +127,32 @@ fn servers_and_files_are_gone_after_a_kill_of_the_process_that_holds_them() -> R
     })?;
     std::fs::remove_dir(&scratch)?;
     Ok(())
+}
+
+#[test]
+fn a_background_stack_is_found_again_and_ended_with_its_data() -> Result<()> {
+    let background = Background(std::env::temp_dir().join(unique_name("background")));
+    let first = background::up(&background.0, |kafka| kafka.create_topic("made-once", 1, &[]))?;
+    let state = std::fs::read_to_string(background.0.join("state.json"))?;
+    let state: serde_json::Value = serde_json::from_str(&state)?;
+    let pids: Vec<String> = (0..2).map(|server| state["servers"][server]["pid"].to_string()).collect();
+
+    let second = background::up(&background.0, |_| panic!("it is up"))?;
+    let running = pids.iter().filter(|pid| is_running(pid)).count();
+    let ended = (background::down(&background.0)?, background::down(&background.0)?);
+
+    let left = pids.iter().filter(|pid| is_running(pid)).count();
+    assert_eq!((second, running, ended, left, background.0.exists()), (first, 2, (true, false), 0, false));
+    Ok(())
+}
+
+/// Ends a background stack also when its test fails.
+struct Background(PathBuf);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        drop(background::down(&self.0));
+    }
 }
 
 /// A process whose parent has not yet asked for its exit status has ended, too.

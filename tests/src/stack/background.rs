@@ -40,40 +40,58 @@ struct Server {
     start_ticks: u64,
 }
 
-/// Starts the pair, or finds it running. On the usual ports when they are free.
-pub fn up() -> Result<Endpoints> {
-    let directory = directory()?;
-    if let Some(state) = load(&directory)? {
+/// Starts the pair, or finds it running. On the usual ports when they are free; `prepare` makes a new Kafka's topics.
+pub fn up(directory: &Path, prepare: impl FnOnce(&Kafka) -> Result<()>) -> Result<Endpoints> {
+    if let Some(state) = load(directory)? {
         if state.servers.iter().all(Server::is_alive) {
             return Ok(state.endpoints);
         }
         // half a stack is of no use
-        down()?;
+        down(directory)?;
+    }
+    // what an interrupted start left
+    if directory.exists() {
+        fs::remove_dir_all(directory).with_context(|| format!("could not remove {}", directory.display()))?;
     }
     for name in ["kafka", "valkey"] {
         let path = directory.join(name);
         fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
     }
-    let valkey =
-        Valkey::at(directory.join("valkey"), usual_port(6379)?, ValkeyOptions::default(), Lifetime::Detached);
+    let port = usual_port(6379)?;
+    let valkey = Valkey::at(directory.join("valkey"), port, ValkeyOptions::default(), Lifetime::Detached);
     valkey.launch()?;
-    let started =
-        Kafka::at(directory.join("kafka"), usual_port(9092)?, KafkaOptions::default(), Lifetime::Detached)
-            .and_then(|kafka| kafka.launch().map(|()| kafka));
-    let saved =
-        started.and_then(|kafka| save(&directory, &kafka, &valkey).inspect_err(|_| drop(kafka.kill())));
-    saved.inspect_err(|_| drop(valkey.kill()))
+    add_kafka(directory, &valkey, prepare).inspect_err(|_| drop(valkey.kill()))
 }
 
 /// Ends the pair and removes its data. `false` when there was none.
-pub fn down() -> Result<bool> {
-    let directory = directory()?;
-    let Some(state) = load(&directory)? else { return Ok(false) };
+pub fn down(directory: &Path) -> Result<bool> {
+    let Some(state) = load(directory)? else { return Ok(false) };
     for server in &state.servers {
         server.stop()?;
     }
-    fs::remove_dir_all(&directory).with_context(|| format!("could not remove {}", directory.display()))?;
+    fs::remove_dir_all(directory).with_context(|| format!("could not remove {}", directory.display()))?;
     Ok(true)
+}
+
+/// Where the one of `make up` lives: below the cache of tools/lib.sh.
+pub fn directory() -> Result<PathBuf> {
+    let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = path("PLAUDIT_CACHE")
+        .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("plaudit")))
+        .or_else(|| path("HOME").map(|home| home.join(".cache/plaudit")));
+    Ok(cache.context("neither PLAUDIT_CACHE, XDG_CACHE_HOME nor HOME is set")?.join("run"))
+}
+
+fn add_kafka(
+    directory: &Path,
+    valkey: &Valkey,
+    prepare: impl FnOnce(&Kafka) -> Result<()>,
+) -> Result<Endpoints> {
+    let port = usual_port(9092)?;
+    let kafka = Kafka::at(directory.join("kafka"), port, KafkaOptions::default(), Lifetime::Detached)?;
+    kafka.launch()?;
+    let saved = prepare(&kafka).and_then(|()| save(directory, &kafka, valkey));
+    saved.inspect_err(|_| drop(kafka.kill()))
 }
 
 impl Server {
@@ -84,7 +102,9 @@ impl Server {
     }
 
     fn is_alive(&self) -> bool {
-        start_ticks(self.pid) == Some(self.start_ticks)
+        // after a reboot even both numbers could meet again
+        let command = fs::read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        start_ticks(self.pid) == Some(self.start_ticks) && command.contains(&self.name)
     }
 
     fn stop(&self) -> Result<()> {
@@ -138,13 +158,4 @@ fn load(directory: &Path) -> Result<Option<State>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
     }
-}
-
-/// The same place as in tools/lib.sh.
-fn directory() -> Result<PathBuf> {
-    let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = path("PLAUDIT_CACHE")
-        .or_else(|| path("XDG_CACHE_HOME").map(|cache| cache.join("plaudit")))
-        .or_else(|| path("HOME").map(|home| home.join(".cache/plaudit")));
-    Ok(cache.context("neither PLAUDIT_CACHE, XDG_CACHE_HOME nor HOME is set")?.join("run"))
 }
