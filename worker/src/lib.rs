@@ -1,8 +1,20 @@
 //! Plaudit's worker: consumes partitions serially, merges reports by player, and stores one record per player with
 //! compare-and-set.
 
+pub mod backoff;
 pub mod batch;
+pub mod budget;
+pub mod cache;
+pub mod http;
 pub mod ids;
+pub mod kafka;
+pub mod lane;
 pub mod merge;
+pub mod metrics;
 pub mod player;
+pub mod process;
 pub mod proto;
+pub mod reader;
+pub mod report;
+pub mod store;
+pub mod worker;

@@ -151,4 +151,6 @@ pub struct Fence {
     pub topic_id: Vec<u8>,
     #[prost(uint32, tag = "8")]
     pub incarnation: u32,
+    #[prost(int64, tag = "9")]
+    pub first: i64,
 }

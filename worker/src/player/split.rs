@@ -87,7 +87,7 @@ fn plan(
     for part in parts {
         match part.reference {
             Some(reference) => {
-                chunks.push(StoredChunk { reference, types: part.types.into_iter().collect() })
+                chunks.push(StoredChunk { reference, types: part.types.into_iter().collect() });
             }
             None => {
                 for achievements in cut(state, &part.types, max_value_bytes) {

@@ -1,0 +1,88 @@
+//! The memory budget: bytes decoded and in flight over all lanes of a worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::Notify;
+
+/// Bytes that lanes may hold together.
+#[derive(Clone, Debug)]
+pub struct MemoryBudget {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    free: AtomicI64,
+    freed: Notify,
+}
+
+/// Bytes held by one batch; given back when dropped.
+#[derive(Debug)]
+pub struct Charge {
+    shared: Arc<Shared>,
+    bytes: i64,
+}
+
+impl MemoryBudget {
+    pub fn new(bytes: u64) -> Self {
+        let free = AtomicI64::new(i64::try_from(bytes).unwrap_or(i64::MAX));
+        Self { shared: Arc::new(Shared { free, freed: Notify::new() }) }
+    }
+
+    /// Waits until something is free. Several lanes may then go over by one record each: a bound of
+    /// lanes × the longest report, in exchange for never blocking in the middle of a batch.
+    pub async fn available(&self) {
+        loop {
+            let freed = self.shared.freed.notified();
+            if self.is_available() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    pub fn is_available(&self) -> bool {
+        self.shared.free.load(Ordering::Relaxed) > 0
+    }
+
+    pub fn charge(&self) -> Charge {
+        Charge { shared: self.shared.clone(), bytes: 0 }
+    }
+}
+
+impl Charge {
+    pub fn add(&mut self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.bytes += bytes;
+        self.shared.free.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.shared.free.fetch_add(self.bytes, Ordering::Relaxed);
+        self.shared.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lane_waits_until_another_gives_back() {
+        let budget = MemoryBudget::new(100);
+        let mut charge = budget.charge();
+        charge.add(150);
+        assert!(!budget.is_available());
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.available().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(charge);
+        waiting.await.unwrap();
+    }
+}

@@ -1,0 +1,206 @@
+//! The worker's HTTP endpoints: health, metrics, lanes, and players to look at. Read-only.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::lane::{LaneShared, LaneState, UNKNOWN};
+use crate::player::PlayerId;
+use crate::process;
+use crate::reader::{Player, PlayerReader};
+use crate::worker::Worker;
+
+/// A lane that made no step for so long, retries included, is wedged.
+const WEDGED: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+struct Served {
+    worker: Worker,
+    players: Arc<Mutex<PlayerReader>>,
+}
+
+/// The routes of a worker.
+pub fn router(worker: Worker) -> Router {
+    let players = Arc::new(Mutex::new(PlayerReader::new(&worker.connector, worker.layout.clone())));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/lanes", get(lanes))
+        .route("/players/{uin}/{platform}/{zone}/{server}", get(player_without_role))
+        .route("/players/{uin}/{platform}/{zone}/{server}/", get(player_without_role))
+        .route("/players/{uin}/{platform}/{zone}/{server}/{role}", get(player))
+        .with_state(Served { worker, players })
+}
+
+/// Alive unless a lane is wedged; waiting for the store or for partitions is alive.
+async fn livez(State(served): State<Served>) -> Response {
+    match served.worker.slowest_step() {
+        Some((partition, since)) if since > WEDGED => {
+            let text =
+                format!("the lane of partition {partition} has made no step for {} s\n", since.as_secs());
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+        _ => "ok\n".into_response(),
+    }
+}
+
+/// Ready once no lane is starting, waiting or stopped.
+async fn readyz(State(served): State<Served>) -> Response {
+    let mut text = String::new();
+    for lane in served.worker.lanes() {
+        if let (LaneState::Starting | LaneState::Waiting | LaneState::Stopped, state) =
+            (lane.state(), lane.state())
+        {
+            let why = lane.why().map(|(reason, message)| format!(": {}: {message}", reason.as_str()));
+            let _ = writeln!(
+                text,
+                "partition {} is {}{}",
+                lane.partition,
+                state.as_str(),
+                why.unwrap_or_default()
+            );
+        }
+    }
+    if text.is_empty() {
+        "ok\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    }
+}
+
+async fn metrics(State(served): State<Served>) -> Response {
+    served.worker.refresh_metrics();
+    let text = served.worker.metrics.text();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// The document at `/lanes`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LanesDocument {
+    pipeline: String,
+    worker: String,
+    lanes: Vec<LaneDocument>,
+    conflicts: u64,
+    records: u64,
+    cpu_seconds: f64,
+    resident_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LaneDocument {
+    partition: i32,
+    state: &'static str,
+    reason: Option<&'static str>,
+    message: Option<String>,
+    position: Option<i64>,
+    committed: Option<i64>,
+    log_end: Option<i64>,
+    lag: Option<i64>,
+}
+
+async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
+    let worker = &served.worker;
+    let conflicts = ["predecessor", "partition", "other", "chunks_missing"]
+        .iter()
+        .map(|kind| worker.metrics.conflicts.with_label_values(&[kind]).get())
+        .sum();
+    Json(LanesDocument {
+        pipeline: worker.config.pipeline.clone(),
+        worker: std::process::id().to_string(),
+        lanes: worker.lanes().iter().map(|lane| lane_document(lane)).collect(),
+        conflicts,
+        records: worker.metrics.records.get(),
+        cpu_seconds: process::cpu_seconds(),
+        resident_bytes: process::resident_bytes(),
+    })
+}
+
+fn lane_document(lane: &LaneShared) -> LaneDocument {
+    let known = |offset: i64| (offset != UNKNOWN).then_some(offset);
+    let (reason, message) = lane.why().map(|(reason, message)| (reason.as_str(), message)).unzip();
+    LaneDocument {
+        partition: lane.partition,
+        state: lane.state().as_str(),
+        reason,
+        message,
+        position: known(lane.position.load(Ordering::Relaxed)),
+        committed: known(lane.committed.load(Ordering::Relaxed)),
+        log_end: known(lane.log_end.load(Ordering::Relaxed)),
+        lag: lane.lag(),
+    }
+}
+
+async fn player_without_role(
+    served: State<Served>,
+    Path((uin, platform, zone, server)): Path<(u64, u32, u32, u32)>,
+) -> Response {
+    show(served, PlayerId { uin, platform, zone, server, role: "".into() }).await
+}
+
+async fn player(
+    served: State<Served>,
+    Path((uin, platform, zone, server, role)): Path<(u64, u32, u32, u32, String)>,
+) -> Response {
+    show(served, PlayerId { uin, platform, zone, server, role: role.into() }).await
+}
+
+async fn show(State(served): State<Served>, id: PlayerId) -> Response {
+    match served.players.lock().await.get(&id).await {
+        Ok(Some(player)) => Json(player_document(&player)).into_response(),
+        Ok(None) => (StatusCode::NOT_FOUND, "no such player\n").into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// A player as JSON: the same document here and from `plaudit players get -o json`.
+pub fn player_document(player: &Player) -> serde_json::Value {
+    let achievements: Vec<_> = player
+        .achievements
+        .iter()
+        .map(|stored| {
+            serde_json::json!({
+                "type": stored.r#type,
+                "value": stored.value,
+                "data": stored.data,
+                "timestamp": stored.timestamp,
+                "firstTime": stored.first_time,
+                "source": {
+                    "incarnation": stored.incarnation,
+                    "partition": stored.partition,
+                    "offset": stored.offset,
+                    "index": stored.index,
+                },
+            })
+        })
+        .collect();
+    let watermarks: Vec<_> = player
+        .watermarks
+        .iter()
+        .map(|mark| {
+            serde_json::json!({"incarnation": mark.incarnation, "partition": mark.partition, "offset": mark.offset})
+        })
+        .collect();
+    serde_json::json!({
+        "uin": player.id.uin,
+        "platform": player.id.platform,
+        "zone": player.id.zone,
+        "server": player.id.server,
+        "role": &*player.id.role,
+        "version": player.version,
+        "chunks": player.chunks,
+        "watermarks": watermarks,
+        "achievements": achievements,
+    })
+}

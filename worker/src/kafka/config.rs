@@ -1,0 +1,88 @@
+//! Settings of the Kafka clients, each with its reason.
+
+use plaudit_crds::worker::WorkerConfig;
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+/// Settings of the consumer of a worker that may come to own all `partitions` of its topic.
+pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig {
+    let mut client = base(&config.source.bootstrap_servers);
+    client
+        .set("group.id", &config.source.consumer_group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // A missing offset must stop a lane, never move it silently.
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "false")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "500")
+        .set("max.poll.interval.ms", "60000")
+        // The client queues by partition: two batches keep a lane busy, the rest would only be memory.
+        .set("queued.min.messages", (config.batch.max_records * 2).to_string())
+        .set("queued.max.messages.kbytes", queue_kbytes(config.memory_budget_bytes, partitions).to_string())
+        // The default of a second stalls small queues: throughput falls to a quarter.
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.message.max.bytes", "262144");
+    for (name, value) in config.source.properties.iter() {
+        client.set(name, value);
+    }
+    client
+}
+
+/// Settings of a consumer without a group, for reading single records.
+pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = base(bootstrap_servers);
+    client
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "50");
+    // The library wants a group name to assign; nothing is ever joined or committed under it.
+    client.set("group.id", "plaudit-reader").set("enable.auto.commit", "false");
+    client
+}
+
+/// Settings of the producer of dead letters.
+pub fn producer_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = base(bootstrap_servers);
+    client
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("linger.ms", "5")
+        // A lane waits for each letter and retries by itself.
+        .set("message.timeout.ms", "10000")
+        // Whether a letter is too large is for its topic to say.
+        .set("message.max.bytes", "10485760");
+    client
+}
+
+fn base(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("client.id", "plaudit")
+        .set("reconnect.backoff.ms", "100")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set("allow.auto.create.topics", "false")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    client
+}
+
+/// Half of the budget is the client's queues; a worker may come to own every partition.
+fn queue_kbytes(budget_bytes: u64, partitions: usize) -> u64 {
+    (budget_bytes / 2 / 1_024 / partitions.max(1) as u64).clamp(64, 4_096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queues_of_all_partitions_stay_inside_half_the_budget() {
+        assert_eq!(queue_kbytes(32 << 20, 12), 1_365);
+        assert_eq!(queue_kbytes(32 << 20, 0), 4_096);
+        assert_eq!(queue_kbytes(1 << 20, 100), 64);
+    }
+}

@@ -1,0 +1,46 @@
+//! The few calls of librdkafka that the safe wrapper lacks.
+
+use std::ffi::CString;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as sys;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+
+/// Metadata of the first entry of a list, as bytes: the wrapper panics on what is not UTF-8, and anybody may commit
+/// anything.
+pub fn first_metadata(list: &TopicPartitionList) -> Vec<u8> {
+    // SAFETY: the pointer is valid while `list` lives; `elems` holds `cnt` entries; metadata, when not null, points to
+    // `metadata_size` bytes owned by the list.
+    unsafe {
+        let raw = &*list.ptr();
+        if raw.cnt < 1 || raw.elems.is_null() {
+            return Vec::new();
+        }
+        let entry = &*raw.elems;
+        if entry.metadata.is_null() {
+            return Vec::new();
+        }
+        std::slice::from_raw_parts(entry.metadata.cast::<u8>(), entry.metadata_size).to_vec()
+    }
+}
+
+/// The log end as the last fetch answer told it: no request is made. `None` before the first answer.
+pub fn cached_log_end<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0_i64, 0_i64);
+    // SAFETY: the client outlives the call, the topic is a C string, and both numbers live on this stack.
+    let error = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
+    };
+    (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}

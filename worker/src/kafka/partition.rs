@@ -1,0 +1,171 @@
+//! One assigned partition: its queue, and what its lane asks of the group.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::{Notify, oneshot};
+
+use super::group::{Consumer, GroupContext};
+use super::native;
+use super::poll::Command;
+use crate::lane::ports::{Committed, RecordView, Source, SourceError};
+
+/// A blocking call to the broker gives up after this; the lane tries again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The client wakes a waiting lane only when its queue was empty, and that wake-up can get lost: look anyway.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+
+/// A partition queue with its way back to the poll thread.
+pub struct Partition {
+    queue: PartitionQueue<GroupContext>,
+    consumer: Weak<Consumer>,
+    topic: Arc<str>,
+    partition: i32,
+    nonce: u64,
+    wake: Arc<Notify>,
+    /// A record went past this queue: read again from what is committable.
+    stray: Arc<AtomicBool>,
+    commands: Sender<Command>,
+}
+
+impl std::fmt::Debug for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Partition")
+            .field("topic", &self.topic)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Partition {
+    /// Wraps a queue split off before the partition is assigned.
+    pub(super) fn new(
+        mut queue: PartitionQueue<GroupContext>,
+        consumer: Weak<Consumer>,
+        (topic, partition): (Arc<str>, i32),
+        nonce: u64,
+        stray: Arc<AtomicBool>,
+        commands: Sender<Command>,
+    ) -> Self {
+        let wake = Arc::new(Notify::new());
+        let waker = wake.clone();
+        queue.set_nonempty_callback(move || waker.notify_one());
+        Self { queue, consumer, topic, partition, nonce, wake, stray, commands }
+    }
+
+    /// Runs a blocking call of the consumer beside the async runtime.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Consumer, &str, i32) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let consumer = self.consumer.upgrade().ok_or(SourceError::Unassigned)?;
+        let (topic, partition) = (self.topic.clone(), self.partition);
+        tokio::task::spawn_blocking(move || call(&consumer, &topic, partition))
+            .await
+            .map_err(|_| SourceError::Unassigned)?
+            .map_err(|error| SourceError::Kafka(error.to_string()))
+    }
+
+    fn list(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, partition, offset)?;
+        Ok(list)
+    }
+}
+
+impl Source for Partition {
+    fn drain(
+        &mut self,
+        take: &mut (dyn FnMut(RecordView<'_>) -> ControlFlow<()> + Send),
+    ) -> Result<(), SourceError> {
+        if self.stray.swap(false, Ordering::Relaxed) {
+            return Err(SourceError::Kafka("a record was delivered beside the partition's queue".into()));
+        }
+        while let Some(message) = self.queue.poll(Duration::ZERO) {
+            let message = match message {
+                Ok(message) => message,
+                Err(KafkaError::PartitionEOF(_)) => continue,
+                Err(error) => return Err(SourceError::Kafka(error.to_string())),
+            };
+            let view = RecordView {
+                offset: message.offset(),
+                timestamp: message.timestamp().to_millis(),
+                key: message.key(),
+                value: message.payload(),
+                headers: message.headers(),
+            };
+            if take(view).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ready(&mut self) {
+        // A timeout is as good as a wake-up here.
+        let _ = tokio::time::timeout(LOOK_ANYWAY, self.wake.notified()).await;
+    }
+
+    fn position(&self) -> Option<i64> {
+        let consumer = self.consumer.upgrade()?;
+        let positions = consumer.position().ok()?;
+        match positions.find_partition(&self.topic, self.partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }
+    }
+
+    async fn committed(&mut self) -> Result<Option<Committed>, SourceError> {
+        self.blocking(|consumer, topic, partition| {
+            let asked = Self::list(topic, partition, Offset::Invalid)?;
+            let answer = consumer.committed_offsets(asked, REQUEST_TIMEOUT)?;
+            let Some(entry) = answer.find_partition(topic, partition) else { return Ok(None) };
+            entry.error()?;
+            match entry.offset() {
+                Offset::Offset(offset) => {
+                    Ok(Some(Committed { offset, metadata: native::first_metadata(&answer) }))
+                }
+                _ => Ok(None),
+            }
+        })
+        .await
+    }
+
+    async fn log_bounds(&mut self) -> Result<(i64, i64), SourceError> {
+        self.blocking(|consumer, topic, partition| {
+            consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
+        })
+        .await
+    }
+
+    async fn start_at(&mut self, offset: i64) -> Result<(), SourceError> {
+        let (reply, answer) = oneshot::channel();
+        let seek = Command::Seek { partition: self.partition, nonce: self.nonce, offset, reply };
+        self.commands.send(seek).map_err(|_| SourceError::Unassigned)?;
+        answer.await.map_err(|_| SourceError::Unassigned)?
+    }
+
+    async fn confirm(&mut self, offset: i64, metadata: &str) -> Result<(), SourceError> {
+        let metadata = metadata.to_owned();
+        self.blocking(move |consumer, topic, partition| {
+            let mut list = Self::list(topic, partition, Offset::Offset(offset))?;
+            set_metadata(&mut list, topic, partition, &metadata);
+            consumer.commit(&list, CommitMode::Sync)
+        })
+        .await
+    }
+}
+
+/// Sets the commit metadata of an entry.
+pub(super) fn set_metadata(list: &mut TopicPartitionList, topic: &str, partition: i32, metadata: &str) {
+    if let Some(mut entry) = list.find_partition(topic, partition) {
+        entry.set_metadata(metadata);
+    }
+}

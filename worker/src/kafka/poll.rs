@@ -1,0 +1,146 @@
+//! The poll thread: serves the group's callbacks, moves partitions where their lanes ask, and commits.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::group::Consumer;
+use super::native;
+use crate::lane::ports::SourceError;
+
+/// A lane's request waits at most this long for the thread.
+const POLL: Duration = Duration::from_millis(20);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Leaving the group is given up after this.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a lane asks of the poll thread.
+#[derive(Debug)]
+pub enum Command {
+    /// Deliver from `offset` on. Refused unless the lane with this nonce still owns the partition.
+    Seek { partition: i32, nonce: u64, offset: i64, reply: oneshot::Sender<Result<(), SourceError>> },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct PollSettings {
+    pub commit_interval: Duration,
+}
+
+/// Owns the consumer's main queue.
+pub struct PollThread {
+    consumer: Arc<Consumer>,
+    commands: Receiver<Command>,
+    settings: PollSettings,
+}
+
+impl std::fmt::Debug for PollThread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PollThread").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl PollThread {
+    pub fn new(consumer: Arc<Consumer>, commands: Receiver<Command>, settings: PollSettings) -> Self {
+        Self { consumer, commands, settings }
+    }
+
+    /// Polls until told to stop, then drains the lanes, commits and leaves the group.
+    ///
+    /// # Errors
+    /// A fatal error of the client: the worker must be started again.
+    pub fn run(self, stop: &CancellationToken) -> Result<(), KafkaError> {
+        let topic = self.consumer.context().topic.clone();
+        self.consumer.subscribe(&[&topic])?;
+        let mut committed = Instant::now();
+        while !stop.is_cancelled() {
+            self.poll()?;
+            self.serve_commands();
+            if committed.elapsed() >= self.settings.commit_interval {
+                self.commit();
+                self.observe_log_ends();
+                committed = Instant::now();
+            }
+        }
+        self.leave()
+    }
+
+    fn poll(&self) -> Result<(), KafkaError> {
+        match self.consumer.poll(POLL) {
+            None => {}
+            Some(Ok(record)) => {
+                // Every partition has its own queue, so this cannot be; if it is, nothing may be skipped.
+                tracing::error!(partition = record.partition(), offset = record.offset(), "stray record");
+                let partition = record.partition();
+                self.consumer
+                    .context()
+                    .with_lane(partition, |lane| lane.stray.store(true, Ordering::Relaxed));
+            }
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+            Some(Err(error)) => tracing::warn!(%error, "kafka"),
+        }
+        Ok(())
+    }
+
+    fn serve_commands(&self) {
+        while let Ok(Command::Seek { partition, nonce, offset, reply }) = self.commands.try_recv() {
+            let _ = reply.send(self.seek(partition, nonce, offset));
+        }
+    }
+
+    fn seek(&self, partition: i32, nonce: u64, offset: i64) -> Result<(), SourceError> {
+        let context = self.consumer.context();
+        let owned = context.with_lane(partition, |lane| lane.shared.nonce == nonce).unwrap_or(false);
+        if !owned {
+            return Err(SourceError::Unassigned);
+        }
+        let kafka = |error: KafkaError| SourceError::Kafka(error.to_string());
+        self.consumer.seek(&context.topic, partition, Offset::Offset(offset), SEEK_TIMEOUT).map_err(kafka)?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&context.topic, partition);
+        self.consumer.resume(&list).map_err(kafka)?;
+        let pause = context.with_lane(partition, |lane| lane.assigned.elapsed());
+        context.metrics.rebalance_pause.observe(pause.unwrap_or_default().as_secs_f64());
+        Ok(())
+    }
+
+    fn commit(&self) {
+        let context = self.consumer.context();
+        let Some(list) = context.commit_list(&context.lanes()) else { return };
+        match self.consumer.commit(&list, CommitMode::Async) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => context.commit_failed(&error),
+        }
+    }
+
+    fn observe_log_ends(&self) {
+        let context = self.consumer.context();
+        for lane in context.lanes() {
+            if let Some(end) = native::cached_log_end(&self.consumer, &context.topic, lane.partition) {
+                lane.log_end.store(end, Ordering::Relaxed);
+            }
+            if let Some(lag) = lane.lag() {
+                context.metrics.lag.with_label_values(&[&lane.partition.to_string()]).set(lag);
+            }
+        }
+    }
+
+    /// Gives the partitions back, which drains their lanes and commits, and leaves the group.
+    fn leave(self) -> Result<(), KafkaError> {
+        self.consumer.unsubscribe();
+        let until = Instant::now() + LEAVE_TIMEOUT;
+        while !self.consumer.context().lanes().is_empty() && Instant::now() < until {
+            self.poll()?;
+        }
+        tracing::info!("partitions given back");
+        // Dropping may block up to a session timeout; whoever waits for this thread has a deadline.
+        drop(self.consumer);
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! What a lane needs of the world besides the store: its partition and the dead-letter topic.
+//!
+//! Traits, so that the real lane code also runs against a simulated group.
+
+use std::future::Future;
+use std::ops::ControlFlow;
+
+use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
+
+use crate::report::Reason;
+
+/// A record as it lies in the client's queue.
+#[derive(Clone, Copy)]
+pub struct RecordView<'a> {
+    pub offset: i64,
+    /// Milliseconds since 1970; `None` when the record carries none.
+    pub timestamp: Option<i64>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: Option<&'a BorrowedHeaders>,
+}
+
+impl std::fmt::Debug for RecordView<'_> {
+    /// Never shows key or value: they are the players'.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordView")
+            .field("offset", &self.offset)
+            .field("timestamp", &self.timestamp)
+            .finish()
+    }
+}
+
+/// The group's committed offset of the lane's partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub offset: i64,
+    /// Raw metadata, as whoever committed wrote it.
+    pub metadata: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum SourceError {
+    #[error("kafka: {0}")]
+    Kafka(String),
+    /// The lane's assignment ended while it asked.
+    #[error("the partition is no longer assigned")]
+    Unassigned,
+}
+
+/// One assigned partition.
+pub trait Source: Send {
+    /// Hands over what is ready, without waiting, until `take` breaks.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the partition cannot be read on from where it is: the lane starts again.
+    fn drain(
+        &mut self,
+        take: &mut (dyn FnMut(RecordView<'_>) -> ControlFlow<()> + Send),
+    ) -> Result<(), SourceError>;
+
+    /// Resolves when something may be ready. May resolve too early, and does so at least once a second.
+    fn ready(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The offset after the last record or control record handed over; `None` before the first.
+    fn position(&self) -> Option<i64>;
+
+    fn committed(&mut self) -> impl Future<Output = Result<Option<Committed>, SourceError>> + Send;
+
+    /// First offset in the log, and the offset after the last.
+    fn log_bounds(&mut self) -> impl Future<Output = Result<(i64, i64), SourceError>> + Send;
+
+    /// Delivers records from `offset` on, and none from before.
+    fn start_at(&mut self, offset: i64) -> impl Future<Output = Result<(), SourceError>> + Send;
+
+    /// Confirms the assignment: the group accepts a commit of this offset from this member.
+    fn confirm(
+        &mut self,
+        offset: i64,
+        metadata: &str,
+    ) -> impl Future<Output = Result<(), SourceError>> + Send;
+}
+
+/// A record that cannot be processed, on its way to the dead-letter topic.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub partition: i32,
+    pub offset: i64,
+    pub timestamp: Option<i64>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Option<OwnedHeaders>,
+    pub reason: Reason,
+    pub detail: String,
+}
+
+/// The dead-letter topic.
+pub trait Letters: Send {
+    /// Sends one letter and waits until it is acknowledged.
+    fn send(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), SourceError>> + Send;
+
+    /// Reads a record of the source topic again, for a verdict that came after its payload was let go.
+    /// `None` when the log no longer has it.
+    fn fetch(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        reason: Reason,
+        detail: String,
+    ) -> impl Future<Output = Result<Option<DeadLetter>, SourceError>> + Send;
+}

@@ -1,0 +1,237 @@
+//! The reading half of a lane: takes what is ready from the partition queue and decodes it into a batch.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use plaudit_crds::{OnError, Unlisted};
+use tokio::time::Instant;
+
+use super::LaneContext;
+use super::ports::{DeadLetter, RecordView, Source, SourceError};
+use crate::batch::{Batch, PlayerRef};
+use crate::budget::Charge;
+use crate::player::is_key_of;
+use crate::report::{self, Reason, Refusal, Report};
+
+/// How long an idle lane waits before it says so.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Bytes a decoded record takes besides its payload.
+const RECORD_BYTES: usize = 128;
+
+/// What one drain of the queue yielded.
+#[derive(Debug)]
+pub struct Drained {
+    pub batch: Batch,
+    /// Refused records, in offset order: to be acknowledged before the batch is stored.
+    pub letters: Vec<DeadLetter>,
+    /// The offset after the last record or control record taken.
+    pub upto: i64,
+    /// Records taken, refused ones included.
+    pub records: usize,
+    /// With `onError: stop`: the record the lane must not pass.
+    pub poison: Option<DeadLetter>,
+    /// Held until the batch is done.
+    pub charge: Charge,
+}
+
+/// Decodes records of one partition.
+#[derive(Debug)]
+pub struct Reader<Q> {
+    pub source: Q,
+    /// The next offset due; records below it are leftovers from before a seek.
+    next: i64,
+}
+
+impl<Q: Source> Reader<Q> {
+    pub fn new(source: Q) -> Self {
+        Self { source, next: 0 }
+    }
+
+    /// Starts at an offset: from here on nothing below it is seen.
+    pub async fn start_at(&mut self, offset: i64) -> Result<(), SourceError> {
+        self.source.start_at(offset).await?;
+        self.next = offset;
+        Ok(())
+    }
+
+    /// Waits for records up to the limits of a batch; without any, returns an empty one after a second.
+    pub async fn next(&mut self, lane: &LaneContext) -> Result<Drained, SourceError> {
+        let mut drained = Drained {
+            batch: Batch::default(),
+            letters: Vec::new(),
+            upto: self.next,
+            records: 0,
+            poison: None,
+            charge: lane.budget.charge(),
+        };
+        let mut limits = Limits { bytes: 0, full: false };
+        let started = Instant::now();
+        let mut first_taken = None;
+        loop {
+            if lane.budget.is_available() {
+                self.take_ready(lane, &mut drained, &mut limits)?;
+            }
+            if drained.records > 0 && first_taken.is_none() {
+                first_taken = Some(Instant::now());
+            }
+            let deadline = first_taken.map_or(started + IDLE, |first| first + lane.max_delay);
+            if limits.full || lane.stop.is_cancelled() || Instant::now() >= deadline {
+                break;
+            }
+            lane.step();
+            tokio::select! {
+                () = self.source.ready(), if lane.budget.is_available() => {}
+                () = lane.budget.available(), if !lane.budget.is_available() => {}
+                () = tokio::time::sleep_until(deadline) => {}
+                () = lane.stop.cancelled() => {}
+            }
+        }
+        if drained.records == 0 {
+            // Control records (transaction markers) move the position without ever being handed over.
+            drained.upto = drained.upto.max(self.source.position().unwrap_or(drained.upto));
+            self.next = drained.upto;
+        }
+        Ok(drained)
+    }
+
+    fn take_ready(
+        &mut self,
+        lane: &LaneContext,
+        drained: &mut Drained,
+        limits: &mut Limits,
+    ) -> Result<(), SourceError> {
+        let Self { source, next } = self;
+        source.drain(&mut |record| {
+            if record.offset < *next {
+                return ControlFlow::Continue(());
+            }
+            let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+            if let Some(poison) = take(lane, &record, drained) {
+                drained.poison = Some(poison);
+                limits.full = true;
+                return ControlFlow::Break(());
+            }
+            *next = record.offset + 1;
+            drained.upto = *next;
+            drained.records += 1;
+            drained.charge.add(bytes + RECORD_BYTES);
+            limits.bytes += bytes;
+            limits.full = drained.records >= lane.max_records || limits.bytes >= lane.max_bytes;
+            if limits.full || !lane.budget.is_available() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+}
+
+struct Limits {
+    bytes: usize,
+    full: bool,
+}
+
+/// Decodes one record into the batch, or into a dead letter. Returns it instead if the lane must stop there.
+fn take(lane: &LaneContext, record: &RecordView<'_>, drained: &mut Drained) -> Option<DeadLetter> {
+    lane.metrics.records.inc();
+    let refusal = match report::decode(record.value, lane.format) {
+        Ok(report) => match judge(lane, record, &report) {
+            Ok(timestamp) => {
+                accept(lane, record, &report, timestamp, &mut drained.batch);
+                return None;
+            }
+            Err(refusal) => {
+                if lane.on_error == OnError::DeadLetter && by_clock_or_configuration(refusal.reason) {
+                    let timestamp = record.timestamp.unwrap_or_default();
+                    drained.batch.push(player_of(&report), record.offset, timestamp, std::iter::empty());
+                }
+                refusal
+            }
+        },
+        Err(refusal) => refusal,
+    };
+    let letter = dead_letter(lane.shared.partition, record, refusal);
+    match lane.on_error {
+        OnError::Stop => Some(letter),
+        OnError::DeadLetter => {
+            drained.letters.push(letter);
+            None
+        }
+    }
+}
+
+fn accept(
+    lane: &LaneContext,
+    record: &RecordView<'_>,
+    report: &Report<'_>,
+    timestamp: i64,
+    batch: &mut Batch,
+) {
+    if !record.key.is_some_and(|key| is_key_of(key, report.uin)) {
+        lane.metrics.misrouted.inc();
+    }
+    lane.metrics.reports.inc();
+    lane.metrics.items.inc_by(report.items.len() as u64);
+    let items = report.items.iter().map(|item| (item.kind, item.value, item.data.as_ref()));
+    batch.push(player_of(report), record.offset, timestamp, items);
+}
+
+/// Verdicts on a report that decodes; its timestamp if it stands.
+fn judge(lane: &LaneContext, record: &RecordView<'_>, report: &Report<'_>) -> Result<i64, Refusal> {
+    let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp >= 0) else {
+        return Err(Refusal::new(Reason::NoTimestamp, "the record carries no timestamp"));
+    };
+    let ahead = timestamp - (lane.now_ms)();
+    if ahead > lane.max_clock_skew_ms {
+        let detail = format!(
+            "the timestamp lies {} s in the future, more than source.maxClockSkewSeconds ({})",
+            ahead / 1_000,
+            lane.max_clock_skew_ms / 1_000
+        );
+        return Err(Refusal::new(Reason::FutureTimestamp, detail));
+    }
+    if lane.unlisted == Unlisted::DeadLetter
+        && let Some(item) = report.items.iter().find(|item| !lane.policies.lists(item.kind))
+    {
+        let detail = format!("type {} is not in achievements.types", item.kind);
+        return Err(Refusal::new(Reason::UnlistedType, detail));
+    }
+    Ok(timestamp)
+}
+
+/// Verdicts that a later replay might not repeat: the first one stands for a player that exists.
+fn by_clock_or_configuration(reason: Reason) -> bool {
+    match reason {
+        Reason::FutureTimestamp | Reason::UnlistedType => true,
+        Reason::Empty
+        | Reason::NotUtf8
+        | Reason::Malformed
+        | Reason::LimitExceeded
+        | Reason::NoTimestamp
+        | Reason::SumOverflow => false,
+    }
+}
+
+fn player_of<'a>(report: &'a Report<'_>) -> PlayerRef<'a> {
+    PlayerRef {
+        uin: report.uin,
+        platform: report.platform,
+        zone: report.zone,
+        server: report.server,
+        role: &report.role,
+    }
+}
+
+fn dead_letter(partition: i32, record: &RecordView<'_>, refusal: Refusal) -> DeadLetter {
+    DeadLetter {
+        partition,
+        offset: record.offset,
+        timestamp: record.timestamp,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers: record.headers.map(rdkafka::message::BorrowedHeaders::detach),
+        reason: refusal.reason,
+        detail: refusal.detail,
+    }
+}

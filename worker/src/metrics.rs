@@ -1,0 +1,183 @@
+//! The worker's metrics, named as OpenMetrics wants them. docs/metrics.md lists them; a test holds the two together.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::report::Reason;
+
+/// Every metric of a worker, in its own registry.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub registry: Registry,
+    pub records: IntCounter,
+    pub reports: IntCounter,
+    pub items: IntCounter,
+    pub batches: IntCounter,
+    pub batch_records: Histogram,
+    pub stage: HistogramVec,
+    pub players_written: IntCounter,
+    pub players_unchanged: IntCounter,
+    pub conflicts: IntCounterVec,
+    pub fence_mismatches: IntCounter,
+    pub cache_hits: IntCounter,
+    pub cache_misses: IntCounter,
+    pub cache_bytes: IntGauge,
+    pub store_errors: IntCounterVec,
+    pub dead_letters: IntCounterVec,
+    pub misrouted: IntCounter,
+    pub lag: IntGaugeVec,
+    pub commits: IntCounterVec,
+    pub rebalances: IntCounterVec,
+    pub rebalance_pause: Histogram,
+    pub tasks: IntGauge,
+    pub resident: IntGauge,
+    pub allocated: IntGauge,
+}
+
+/// Upper bounds in seconds, from a cached batch of one to a store that hangs.
+const SECONDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+const RECORDS: [f64; 8] = [1.0, 5.0, 20.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+
+impl Metrics {
+    /// # Errors
+    /// Only if two metrics had one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let new = Builder { registry: Registry::new() };
+        let metrics = Self {
+            records: new
+                .counter("records_total", "Kafka records taken from the queue, bad ones included.")?,
+            reports: new.counter("reports_total", "Reports decoded and accepted.")?,
+            items: new.counter("items_total", "Items in accepted reports.")?,
+            batches: new.counter("batches_total", "Batches stored.")?,
+            batch_records: new.histogram("batch_records", "Records in a batch.", &RECORDS)?,
+            stage: new.histograms("batch_stage_seconds", "Duration of a batch by stage.", &["stage"])?,
+            players_written: new.counter("players_written_total", "Player records written.")?,
+            players_unchanged: new
+                .counter("players_unchanged_total", "Player records that a batch left as they were.")?,
+            conflicts: new.counters(
+                "conflicts_total",
+                "Player writes refused by compare-and-set, by kind.",
+                &["kind"],
+            )?,
+            fence_mismatches: new
+                .counter("fence_mismatches_total", "Fences found in other hands; the lane started again.")?,
+            cache_hits: new.counter("cache_hits_total", "Player records found in a lane's cache.")?,
+            cache_misses: new.counter("cache_misses_total", "Player records read from the store.")?,
+            cache_bytes: new.gauge("cache_bytes", "Bytes in the caches of all lanes, estimated.")?,
+            store_errors: new.counters(
+                "store_errors_total",
+                "Store calls that failed, by kind.",
+                &["kind"],
+            )?,
+            dead_letters: new.counters("dead_letters_total", "Dead letters sent, by reason.", &["reason"])?,
+            misrouted: new
+                .counter("misrouted_total", "Reports whose Kafka key is missing or not the UIN.")?,
+            lag: new.gauges("lag_records", "Records behind the log end, by partition.", &["partition"])?,
+            commits: new.counters("commits_total", "Offset commits, by result.", &["result"])?,
+            rebalances: new.counters(
+                "rebalances_total",
+                "Partitions assigned, revoked and lost.",
+                &["event"],
+            )?,
+            rebalance_pause: new.histogram(
+                "rebalance_pause_seconds",
+                "From assignment to reading, by partition.",
+                &SECONDS,
+            )?,
+            tasks: new.gauge("tasks", "Tasks alive in the async runtime.")?,
+            resident: new.gauge("resident_memory_bytes", "Resident memory of the process.")?,
+            allocated: new.gauge("allocated_memory_bytes", "Bytes handed out by the allocator.")?,
+            registry: new.registry,
+        };
+        metrics.create_known_labels();
+        Ok(metrics)
+    }
+
+    /// The registry in the text format.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// A counter that has not counted yet is 0, not absent: alerts on its rate see the first event.
+    fn create_known_labels(&self) {
+        for reason in Reason::ALL {
+            self.dead_letters.with_label_values(&[reason.as_str()]);
+        }
+        for kind in ["predecessor", "partition", "other", "chunks_missing"] {
+            self.conflicts.with_label_values(&[kind]);
+        }
+        for kind in ["connect", "timeout", "io", "command", "answer"] {
+            self.store_errors.with_label_values(&[kind]);
+        }
+        for result in ["ok", "error"] {
+            self.commits.with_label_values(&[result]);
+        }
+        for event in ["assign", "revoke", "lost"] {
+            self.rebalances.with_label_values(&[event]);
+        }
+    }
+}
+
+struct Builder {
+    registry: Registry,
+}
+
+impl Builder {
+    fn add<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(opts(name, help), labels)?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
+        self.add(Histogram::with_opts(opts)?)
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+        let opts = HistogramOpts { common_opts: opts(name, help), buckets: SECONDS.to_vec() };
+        self.add(HistogramVec::new(opts, labels)?)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("plaudit")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_end_in_total_and_every_metric_says_what_it_is() {
+        let metrics = Metrics::new().unwrap();
+        metrics.lag.with_label_values(&["0"]).set(1);
+        metrics.stage.with_label_values(&["load"]).observe(0.1);
+        for family in metrics.registry.gather() {
+            assert!(family.name().starts_with("plaudit_") && !family.help().is_empty());
+            let is_counter = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
+            assert_eq!(is_counter, family.name().ends_with("_total"), "{}", family.name());
+        }
+    }
+}

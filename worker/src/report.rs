@@ -1,0 +1,240 @@
+//! A report: what a game server sends, decoded from a Kafka record's value.
+//!
+//! Decoding borrows from the payload. What cannot be a report is refused with a reason that becomes a metric label
+//! and a dead letter's header.
+
+use std::borrow::Cow;
+
+use plaudit_crds::Format;
+use prost::Message;
+use serde::Deserialize;
+
+use crate::proto;
+
+/// Longest value of a Kafka record that is decoded, in bytes.
+pub const MAX_REPORT_BYTES: usize = 65_536;
+/// Longest role, in bytes of UTF-8.
+pub const MAX_ROLE_BYTES: usize = 128;
+/// Longest `data` of an item, in bytes of UTF-8.
+pub const MAX_DATA_BYTES: usize = 1_024;
+/// Most items of a report; at least one is needed.
+pub const MAX_ITEMS: usize = 256;
+
+/// One player and items.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Report<'a> {
+    pub uin: u64,
+    #[serde(default)]
+    pub platform: u32,
+    #[serde(default)]
+    pub zone: u32,
+    #[serde(default)]
+    pub server: u32,
+    #[serde(borrow, default)]
+    pub role: Cow<'a, str>,
+    #[serde(borrow)]
+    pub items: Vec<ReportItem<'a>>,
+}
+
+/// One achievement type with a value.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ReportItem<'a> {
+    #[serde(rename = "type")]
+    pub kind: u32,
+    pub value: i64,
+    #[serde(borrow, default)]
+    pub data: Cow<'a, str>,
+}
+
+/// Why a Kafka record is a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    Empty,
+    NotUtf8,
+    Malformed,
+    LimitExceeded,
+    NoTimestamp,
+    FutureTimestamp,
+    UnlistedType,
+    SumOverflow,
+}
+
+impl Reason {
+    pub const ALL: [Self; 8] = [
+        Self::Empty,
+        Self::NotUtf8,
+        Self::Malformed,
+        Self::LimitExceeded,
+        Self::NoTimestamp,
+        Self::FutureTimestamp,
+        Self::UnlistedType,
+        Self::SumOverflow,
+    ];
+
+    /// The metric label and the value of the header `plaudit-reason`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotUtf8 => "not_utf8",
+            Self::Malformed => "malformed",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::NoTimestamp => "no_timestamp",
+            Self::FutureTimestamp => "future_timestamp",
+            Self::UnlistedType => "unlisted_type",
+            Self::SumOverflow => "sum_overflow",
+        }
+    }
+}
+
+/// A reason with what a person needs to mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub reason: Reason,
+    /// One sentence; never holds the payload.
+    pub detail: String,
+}
+
+impl Refusal {
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+/// Decodes a Kafka record's value.
+///
+/// # Errors
+/// A [`Refusal`]: the record becomes a dead letter.
+pub fn decode(payload: Option<&[u8]>, format: Format) -> Result<Report<'_>, Refusal> {
+    let payload = payload.unwrap_or_default();
+    if payload.is_empty() {
+        return Err(Refusal::new(Reason::Empty, "the record has no value"));
+    }
+    if payload.len() > MAX_REPORT_BYTES {
+        let detail = format!("the value has {} bytes, more than {MAX_REPORT_BYTES}", payload.len());
+        return Err(Refusal::new(Reason::LimitExceeded, detail));
+    }
+    let report = match format {
+        Format::Json => decode_json(payload)?,
+        Format::Protobuf => decode_protobuf(payload)?,
+    };
+    check_limits(&report)?;
+    Ok(report)
+}
+
+fn decode_json(payload: &[u8]) -> Result<Report<'_>, Refusal> {
+    let text = std::str::from_utf8(payload).map_err(|error| {
+        Refusal::new(Reason::NotUtf8, format!("byte {} is not UTF-8", error.valid_up_to()))
+    })?;
+    serde_json::from_str(text).map_err(|error| Refusal::new(Reason::Malformed, json_detail(&error)))
+}
+
+/// Says where and what, without quoting the payload.
+fn json_detail(error: &serde_json::Error) -> String {
+    use serde_json::error::Category;
+    let what = match error.classify() {
+        Category::Eof => "the JSON ends too early",
+        Category::Syntax => "the value is not JSON, or is nested too deep",
+        Category::Data => "a field is missing, stands twice, or has the wrong type or range",
+        Category::Io => "the value cannot be read",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
+}
+
+fn decode_protobuf(payload: &[u8]) -> Result<Report<'_>, Refusal> {
+    let report = proto::Report::decode(payload)
+        .map_err(|_| Refusal::new(Reason::Malformed, "the value is not a plaudit.v1.Report"))?;
+    Ok(Report {
+        uin: report.uin,
+        platform: report.platform,
+        zone: report.zone,
+        server: report.server,
+        role: Cow::Owned(report.role),
+        items: report
+            .items
+            .into_iter()
+            .map(|item| ReportItem { kind: item.r#type, value: item.value, data: Cow::Owned(item.data) })
+            .collect(),
+    })
+}
+
+fn check_limits(report: &Report<'_>) -> Result<(), Refusal> {
+    let refuse = |detail: String| Err(Refusal::new(Reason::LimitExceeded, detail));
+    if report.items.is_empty() || report.items.len() > MAX_ITEMS {
+        return refuse(format!("the report has {} items, not 1 to {MAX_ITEMS}", report.items.len()));
+    }
+    if report.role.len() > MAX_ROLE_BYTES {
+        return refuse(format!("role has {} bytes, more than {MAX_ROLE_BYTES}", report.role.len()));
+    }
+    match report.items.iter().position(|item| item.data.len() > MAX_DATA_BYTES) {
+        Some(at) => refuse(format!(
+            "data of item {at} has {} bytes, more than {MAX_DATA_BYTES}",
+            report.items[at].data.len()
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(payload: &[u8]) -> Option<Reason> {
+        decode(Some(payload), Format::Json).err().map(|refusal| refusal.reason)
+    }
+
+    #[test]
+    fn the_documented_report_decodes_and_borrows() {
+        let payload = br#"{"uin": 10001, "platform": 1, "zone": 3, "server": 12, "role": "987654",
+            "items": [{"type": 1001, "value": 37, "data": "optional text"}], "match": {"ignored": [1]}}"#;
+        let report = decode(Some(payload), Format::Json).unwrap();
+        assert!(matches!(report.role, Cow::Borrowed("987654")));
+        assert!(matches!(report.items[0].data, Cow::Borrowed("optional text")));
+        assert_eq!((report.uin, report.items[0].kind, report.items[0].value), (10_001, 1_001, 37));
+    }
+
+    #[test]
+    fn protobuf_says_the_same_as_json() {
+        let json = br#"{"uin": 7, "role": "r", "items": [{"type": 1, "value": -5, "data": "d"}]}"#;
+        let proto = proto::Report {
+            uin: 7,
+            role: "r".into(),
+            items: vec![proto::Item { r#type: 1, value: -5, data: "d".into() }],
+            ..proto::Report::default()
+        };
+        let bytes = proto.encode_to_vec();
+        assert_eq!(decode(Some(&bytes), Format::Protobuf), decode(Some(json), Format::Json));
+        assert_eq!(decode(Some(b"{}{}"), Format::Protobuf).unwrap_err().reason, Reason::Malformed);
+    }
+
+    #[test]
+    fn every_kind_of_bad_record_has_its_reason() {
+        let deep = format!(
+            r#"{{"x":{}{},"uin":1,"items":[{{"type":1,"value":1}}]}}"#,
+            "[".repeat(200),
+            "]".repeat(200)
+        );
+        let long_role =
+            format!(r#"{{"uin":1,"role":"{}","items":[{{"type":1,"value":1}}]}}"#, "r".repeat(129));
+        let long_data =
+            format!(r#"{{"uin":1,"items":[{{"type":1,"value":1,"data":"{}"}}]}}"#, "d".repeat(1_025));
+        let cases: Vec<(&[u8], Reason)> = vec![
+            (b"", Reason::Empty),
+            (b"\xff\xfe", Reason::NotUtf8),
+            (br#"{"uin":1,"items":[{"type":1,"#, Reason::Malformed),
+            (deep.as_bytes(), Reason::Malformed),
+            (br#"{"uin":1,"uin":2,"items":[{"type":1,"value":1}]}"#, Reason::Malformed),
+            (br#"{"items":[{"type":1,"value":1}]}"#, Reason::Malformed),
+            (br#"{"uin":-1,"items":[{"type":1,"value":1}]}"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[{"type":1,"value":1.5}]}"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[{"type":1,"value":9223372036854775808}]}"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[]}"#, Reason::LimitExceeded),
+            (long_role.as_bytes(), Reason::LimitExceeded),
+            (long_data.as_bytes(), Reason::LimitExceeded),
+        ];
+        for (payload, expected) in cases {
+            assert_eq!(reason(payload), Some(expected), "{}", String::from_utf8_lossy(payload));
+        }
+        assert_eq!(reason(&vec![b' '; 1 << 20]), Some(Reason::LimitExceeded));
+        assert_eq!(decode(None, Format::Json).unwrap_err().reason, Reason::Empty);
+    }
+}

@@ -1,0 +1,66 @@
+-- Writes one part of a batch and its fence, or nothing.
+-- KEYS: the fence, n player keys, then the chunk keys of the split entries.
+-- ARGV: expected fence ID, fence if every key is written, fence if any is refused, n,
+--       n x (expected version and write ID, '' for none; new value),
+--       then per split entry: player (1..n), chunks to check, how many of them to persist, chunks to unlink
+--       (the entry's chunk keys follow in KEYS in this order: first those to persist, then the rest to check, then
+--       those to unlink).
+-- Returns '' when all is written, the refused players as pairs (player, 1 conflict | 2 chunks missing), or, when the
+-- fence has another ID, its value (an empty array when it does not exist).
+local n = tonumber(ARGV[4])
+local found = redis.call('MGET', unpack(KEYS, 1, n + 1))
+if not found[1] then
+  return {}
+end
+if string.sub(found[1], 6, 23) ~= ARGV[1] then
+  return { found[1] }
+end
+
+local missing = {}
+local splits = {}
+local key = n + 2
+for at = 5 + 2 * n, #ARGV, 4 do
+  local split = { player = tonumber(ARGV[at]), first = key, check = tonumber(ARGV[at + 1]),
+                  persist = tonumber(ARGV[at + 2]), unlink = tonumber(ARGV[at + 3]) }
+  if split.check > 0 and redis.call('EXISTS', unpack(KEYS, key, key + split.check - 1)) ~= split.check then
+    missing[split.player] = true
+  end
+  key = key + split.check + split.unlink
+  splits[#splits + 1] = split
+end
+
+local sets = {}
+local refused = {}
+local is_refused = {}
+for player = 1, n do
+  local value = found[player + 1]
+  local header = value and string.sub(value, 6, 32) or ''
+  local why = header ~= ARGV[3 + 2 * player] and 1 or missing[player] and 2
+  if why then
+    refused[#refused + 1] = player
+    refused[#refused + 1] = why
+    is_refused[player] = true
+  else
+    sets[#sets + 1] = KEYS[player + 1]
+    sets[#sets + 1] = ARGV[4 + 2 * player]
+  end
+end
+sets[#sets + 1] = KEYS[1]
+sets[#sets + 1] = #refused == 0 and ARGV[2] or ARGV[3]
+-- One command writes everything, so that a refusal by the server (OOM, READONLY, NOREPLICAS) comes before any change.
+redis.call('MSET', unpack(sets))
+
+for _, split in ipairs(splits) do
+  if not is_refused[split.player] then
+    for at = split.first, split.first + split.persist - 1 do
+      redis.call('PERSIST', KEYS[at])
+    end
+    if split.unlink > 0 then
+      redis.call('UNLINK', unpack(KEYS, split.first + split.check, split.first + split.check + split.unlink - 1))
+    end
+  end
+end
+if #refused == 0 then
+  return ''
+end
+return refused

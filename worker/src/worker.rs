@@ -1,0 +1,229 @@
+//! The worker: one consumer, one lane for each assigned partition, and what they share.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use plaudit_crds::worker::WorkerConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::MemoryBudget;
+use crate::ids::WriteId;
+use crate::kafka::{
+    DeadLetterTopic, GroupContext, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
+    producer_config, reader_config,
+};
+use crate::lane::{Lane, LaneContext, LaneShared};
+use crate::merge::Policies;
+use crate::metrics::Metrics;
+use crate::player::Layout;
+use crate::process;
+use crate::proto::Fence;
+use crate::store::{Connector, StoreError};
+
+/// How often offsets are committed, and idle lanes' fences looked at.
+const INTERVAL: Duration = Duration::from_secs(1);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("kafka client")]
+    Kafka(#[from] KafkaError),
+    #[error("store client")]
+    Store(#[from] StoreError),
+    #[error("metrics")]
+    Metrics(#[from] prometheus::Error),
+    #[error("the poll thread ended unexpectedly")]
+    PollThread,
+}
+
+/// A running worker, as its endpoints see it.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub config: Arc<WorkerConfig>,
+    pub metrics: Arc<Metrics>,
+    pub connector: Connector,
+    pub layout: Layout,
+    consumer: Arc<ConsumerHandle>,
+    pub epoch: Instant,
+}
+
+/// The context outlives the consumer, so that endpoints never keep the client alive.
+#[derive(Debug)]
+struct ConsumerHandle {
+    context: Arc<GroupContext>,
+}
+
+/// What has to be awaited for the worker to end.
+#[derive(Debug)]
+pub struct Running {
+    pub worker: Worker,
+    /// Ends when the group is left.
+    pub ended: tokio::sync::oneshot::Receiver<Result<(), KafkaError>>,
+}
+
+impl Worker {
+    /// Starts the poll thread; lanes come with assignments.
+    ///
+    /// # Errors
+    /// [`WorkerError`] when a client refuses its settings. Servers that are down are not an error: the worker waits.
+    pub async fn start(config: WorkerConfig, stop: CancellationToken) -> Result<Running, WorkerError> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::new()?);
+        let connector = Connector::new(&config.store.address)?;
+        let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
+        let epoch = Instant::now();
+        let partitions = partitions(&config).await;
+        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch)?;
+        let (commands, requests) = channel();
+        let context = GroupContext::new(
+            &config.source.topic,
+            metrics.clone(),
+            Duration::from_secs(u64::from(config.drain_deadline_seconds)),
+            commands,
+            spawn,
+        );
+        let consumer: Arc<BaseConsumer<GroupContext>> =
+            Arc::new(consumer_config(&config, partitions).create_with_context(context)?);
+        let context = consumer.context().clone();
+        context.attach(&consumer);
+        let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: INTERVAL });
+        let (ending, ended) = tokio::sync::oneshot::channel();
+        let stopped = stop.clone();
+        // Callbacks block on lanes, so the thread is none of the runtime's.
+        std::thread::Builder::new()
+            .name("poll".into())
+            .spawn(move || {
+                let _ = ending.send(poll.run(&stopped));
+            })
+            .map_err(|_| WorkerError::PollThread)?;
+        let consumer = Arc::new(ConsumerHandle { context });
+        let worker = Self { config, metrics, connector, layout, consumer, epoch };
+        tokio::spawn(watch(worker.clone(), stop));
+        Ok(Running { worker, ended })
+    }
+
+    pub fn lanes(&self) -> Vec<Arc<LaneShared>> {
+        self.consumer.context.lanes()
+    }
+
+    /// The lane that has made no step for the longest time, and that time.
+    pub fn slowest_step(&self) -> Option<(i32, Duration)> {
+        let now = self.epoch.elapsed();
+        let since = |lane: &Arc<LaneShared>| {
+            let last = Duration::from_millis(lane.last_step.load(Ordering::Relaxed));
+            (lane.partition, now.saturating_sub(last))
+        };
+        self.lanes().iter().map(since).max_by_key(|(_, since)| *since)
+    }
+
+    /// Refreshes the metrics that are read, not counted.
+    pub fn refresh_metrics(&self) {
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        self.metrics.resident.set(gauge(process::resident_bytes()));
+        self.metrics.allocated.set(gauge(process::allocated_bytes()));
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.metrics.tasks.set(gauge(tasks as u64));
+        let cached: usize = self.lanes().iter().map(|lane| lane.cache_bytes.load(Ordering::Relaxed)).sum();
+        self.metrics.cache_bytes.set(gauge(cached as u64));
+    }
+}
+
+/// Partitions of the topic, which a worker may all come to own; 1 while nobody can tell.
+async fn partitions(config: &WorkerConfig) -> usize {
+    let (client, topic) = (reader_config(&config.source.bootstrap_servers), config.source.topic.clone());
+    let count = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = client.create().ok()?;
+        let metadata = consumer.fetch_metadata(Some(&topic), METADATA_TIMEOUT).ok()?;
+        Some(metadata.topics().first()?.partitions().len())
+    });
+    count.await.ok().flatten().unwrap_or(0).max(1)
+}
+
+fn spawn_lane(
+    config: &Arc<WorkerConfig>,
+    metrics: &Arc<Metrics>,
+    connector: &Connector,
+    layout: &Layout,
+    epoch: Instant,
+) -> Result<SpawnLane, WorkerError> {
+    let letters = DeadLetterTopic::new(
+        &producer_config(&config.source.bootstrap_servers),
+        reader_config(&config.source.bootstrap_servers),
+        (&config.source.topic, &config.dead_letters.topic, &config.source.consumer_group),
+    )?;
+    // A quarter of the budget is for caches; the other half that is not the client's is for batches.
+    let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
+    let cache_bytes = config.memory_budget_bytes / 4;
+    let policies = Policies::new(&config.achievements);
+    let (config, metrics, connector, layout) =
+        (config.clone(), metrics.clone(), connector.clone(), layout.clone());
+    let runtime = tokio::runtime::Handle::current();
+    Ok(Box::new(move |shared: Arc<LaneShared>, source: Partition, stop: CancellationToken, alive| {
+        let context = Arc::new(LaneContext {
+            shared,
+            metrics: metrics.clone(),
+            budget: budget.clone(),
+            stop,
+            layout: layout.clone(),
+            policies: policies.clone(),
+            group: config.source.consumer_group.clone(),
+            initial: config.source.initial_offset,
+            format: config.source.format,
+            unlisted: config.achievements.unlisted,
+            on_error: config.dead_letters.on_error,
+            max_clock_skew_ms: i64::from(config.source.max_clock_skew_seconds) * 1_000,
+            max_records: usize::try_from(config.batch.max_records).unwrap_or(1),
+            max_bytes: usize::try_from(config.batch.max_bytes).unwrap_or(1),
+            max_delay: Duration::from_millis(u64::try_from(config.batch.max_delay_milliseconds).unwrap_or(0)),
+            max_value_bytes: config.store.max_value_bytes as usize,
+            cache_bytes: usize::try_from(cache_bytes).unwrap_or(0) / CACHES,
+            now_ms: process::now_ms,
+            epoch,
+        });
+        context.step();
+        let lane = Lane::new(context, connector.connection(), source, letters.clone());
+        let task = runtime.spawn(async move {
+            lane.run().await;
+            drop(alive);
+        });
+        task.abort_handle()
+    }))
+}
+
+/// Caches the cache budget is cut for: a worker of a usual fleet owns up to twelve partitions.
+const CACHES: usize = 12;
+
+/// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
+async fn watch(worker: Worker, stop: CancellationToken) {
+    let mut connection = worker.connector.connection();
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+        let idle: Vec<_> =
+            worker.lanes().into_iter().filter_map(|lane| lane.idle_fence().map(|id| (lane, id))).collect();
+        if idle.is_empty() {
+            continue;
+        }
+        let keys: Vec<String> =
+            idle.iter().map(|(lane, _)| worker.layout.fence_key(lane.partition)).collect();
+        // A store that does not answer is for the lanes to notice when they need it.
+        let Ok(found) = connection.get_many(keys.iter().map(String::as_str)).await else { continue };
+        for ((lane, id), value) in idle.into_iter().zip(found) {
+            if fence_id(value.as_deref()) != Some(id) && lane.idle_fence() == Some(id) {
+                lane.recheck.notify_one();
+            }
+        }
+    }
+}
+
+fn fence_id(value: Option<&[u8]>) -> Option<WriteId> {
+    let fence = <Fence as prost::Message>::decode(value?).ok()?;
+    Some(WriteId { high: fence.id_high, low: fence.id_low })
+}
