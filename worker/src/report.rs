@@ -125,7 +125,18 @@ fn decode_json(payload: &[u8]) -> Result<Report<'_>, Refusal> {
     let text = std::str::from_utf8(payload).map_err(|error| {
         Refusal::new(Reason::NotUtf8, format!("byte {} is not UTF-8", error.valid_up_to()))
     })?;
-    serde_json::from_str(text).map_err(|error| Refusal::new(Reason::Malformed, json_detail(&error)))
+    let malformed = |error: serde_json::Error| Refusal::new(Reason::Malformed, json_detail(&error));
+    if may_be_deep(payload) {
+        // Unknown fields are skipped without recursion, however deep they are; building the value is what refuses them.
+        serde_json::from_str::<serde_json::Value>(text).map_err(malformed)?;
+    }
+    serde_json::from_str(text).map_err(malformed)
+}
+
+/// Whether the JSON could be nested deeper than 128 levels, the most that any field may be.
+fn may_be_deep(payload: &[u8]) -> bool {
+    const DEEPEST: usize = 128;
+    payload.len() > 2 * DEEPEST && payload.iter().filter(|byte| matches!(byte, b'[' | b'{')).count() > DEEPEST
 }
 
 /// Says where and what, without quoting the payload.

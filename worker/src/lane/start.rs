@@ -137,9 +137,9 @@ mod tests {
         Known { fence, committed, own: None, log: (10, 100), group: "g", initial: InitialOffset::Earliest }
     }
 
-    fn reason(start: Start) -> Option<StopReason> {
+    fn reason(start: &Start) -> Option<StopReason> {
         match start {
-            Start::Stop { reason, .. } => Some(reason),
+            Start::Stop { reason, .. } => Some(*reason),
             Start::Take { .. } | Start::Create { .. } => None,
         }
     }
@@ -155,11 +155,14 @@ mod tests {
             Start::Create { from: 100 }
         );
         assert_eq!(decide(&known(None, Some(&foreign(33)))), Start::Create { from: 33 });
-        assert_eq!(reason(decide(&known(None, Some(&ours(33))))), Some(StopReason::StoreLost));
+        assert_eq!(reason(&decide(&known(None, Some(&ours(33))))), Some(StopReason::StoreLost));
         let other = Fence { owner: "other".into(), ..fence(50) };
-        assert_eq!(reason(decide(&known(Some(&other), Some(&ours(40))))), Some(StopReason::StoreInUse));
-        assert_eq!(reason(decide(&known(Some(&fence(9)), Some(&ours(40))))), Some(StopReason::RetentionLoss));
-        assert_eq!(reason(decide(&known(Some(&fence(101)), None))), Some(StopReason::TopicRecreated));
+        assert_eq!(reason(&decide(&known(Some(&other), Some(&ours(40))))), Some(StopReason::StoreInUse));
+        assert_eq!(
+            reason(&decide(&known(Some(&fence(9)), Some(&ours(40))))),
+            Some(StopReason::RetentionLoss)
+        );
+        assert_eq!(reason(&decide(&known(Some(&fence(101)), None))), Some(StopReason::TopicRecreated));
     }
 
     #[test]

@@ -211,6 +211,11 @@ mod tests {
         Achievement { r#type: kind, value: 1, data: "x".repeat(data), timestamp, ..Achievement::default() }
     }
 
+    fn sixty() -> PlayerState {
+        let achievements = (0..60).map(|kind| achievement(kind, i64::from(kind), 100)).collect();
+        PlayerState { achievements, ..PlayerState::default() }
+    }
+
     /// A store of one player that applies what [`encode`] asks for, and reads it back.
     #[derive(Default)]
     struct Store {
@@ -254,8 +259,7 @@ mod tests {
     #[test]
     fn a_record_splits_and_shrinks_back_and_reads_the_same() {
         let mut store = Store::default();
-        let mut state = PlayerState::default();
-        state.achievements = (0..60).map(|kind| achievement(kind, i64::from(kind), 100)).collect();
+        let mut state = sixty();
         let touched: Vec<u32> = (0..60).collect();
         store.write(&mut state, &touched);
         assert!(state.chunks.len() > 2);
@@ -270,8 +274,7 @@ mod tests {
     #[test]
     fn a_typical_update_rewrites_the_first_chunk_only() {
         let mut store = Store::default();
-        let mut state = PlayerState::default();
-        state.achievements = (0..60).map(|kind| achievement(kind, i64::from(kind), 100)).collect();
+        let mut state = sixty();
         store.write(&mut state, &(0..60).collect::<Vec<_>>());
         let newest = state.chunks[0].types[0];
         let at = state.achievements.iter().position(|stored| stored.r#type == newest).unwrap();
