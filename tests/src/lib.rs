@@ -1,4 +1,5 @@
 //! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
 
+pub mod checker;
 pub mod example;
 pub mod stack;

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use plaudit_tests::checker;
 use plaudit_tests::example;
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
@@ -22,6 +23,7 @@ enum Command {
     Up,
     /// Stop what `up` started and remove its data
     Down,
+    Check(checker::Args),
     /// Hold a stack until standard input ends; a test kills this one
     #[command(hide = true)]
     Hold,
@@ -31,6 +33,7 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Up => up(),
         Command::Down => down(),
+        Command::Check(args) => args.run(),
         Command::Hold => hold(),
     }
 }

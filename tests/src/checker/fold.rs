@@ -1,0 +1,232 @@
+//! What the store has to hold: every record of the topic, merged one after the other by the words of the contract.
+
+use std::collections::HashMap;
+
+use plaudit_crds::Policy;
+
+use super::decode::{Item, Report, decode};
+use super::letters::Letters;
+use super::player::PlayerId;
+use super::record::SourceRecord;
+use super::rules::{Reason, Reasons, Rules};
+
+/// The order of a player's items. All partitions are of one incarnation, so that this needs none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ItemKey {
+    pub timestamp_ms: i64,
+    pub partition: i32,
+    pub offset: i64,
+    pub index: u32,
+}
+
+/// The expected state of one type of one player.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Achievement {
+    pub r#type: u32,
+    pub value: i64,
+    pub data: Box<str>,
+    pub key: ItemKey,
+    pub first_time_ms: i64,
+    /// For sums: whether a term was negative, so that the sign of a difference says nothing.
+    pub negative_terms: bool,
+}
+
+/// The expected state of one player.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Player {
+    /// Ascending by type.
+    pub achievements: Vec<Achievement>,
+    /// By partition: the offset after the last record that was added to a sum.
+    pub summed_to: Vec<(i32, i64)>,
+    /// The partition of the first report; reports came from others too.
+    pub partition: i32,
+    pub several_partitions: bool,
+    /// Which records overflow a sum depends on the order of two partitions.
+    pub undecided: bool,
+    /// A stored record was found.
+    pub seen: bool,
+}
+
+/// Everything that should be stored.
+#[derive(Debug)]
+pub struct Fold {
+    pub rules: Rules,
+    /// When this check began: no worker has judged a record later.
+    now_ms: i64,
+    pub players: HashMap<PlayerId, Player>,
+    pub records: u64,
+    /// Records that count.
+    pub reports: u64,
+    pub items: u64,
+    pub refused: u64,
+}
+
+/// A refused record without its dead letter, or with a wrong one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterFault {
+    pub partition: i32,
+    pub offset: i64,
+    pub reasons: Reasons,
+    /// There is no dead letter at all.
+    pub missing: bool,
+    /// What is wrong with the dead letter.
+    pub fault: String,
+}
+
+impl Fold {
+    pub fn new(rules: Rules, now_ms: i64) -> Self {
+        Self { rules, now_ms, players: HashMap::new(), records: 0, reports: 0, items: 0, refused: 0 }
+    }
+
+    /// Adds the next record of its partition; records of different partitions may come in any order.
+    pub fn add(&mut self, record: &SourceRecord<'_>, letters: &mut Letters) -> Result<(), LetterFault> {
+        self.records += 1;
+        let reasons = match judge(record, &self.rules, self.now_ms, letters) {
+            Err(reasons) => reasons,
+            Ok(report) => {
+                let items = report.items.len() as u64;
+                if self.merge(report, record, letters) {
+                    self.reports += 1;
+                    self.items += items;
+                    return Ok(());
+                }
+                Reason::SumOverflow.into()
+            }
+        };
+        self.refused += 1;
+        let missing = !letters.exists(record);
+        letters.settle(record, reasons).map_err(|fault| LetterFault {
+            partition: record.partition,
+            offset: record.offset,
+            reasons,
+            missing,
+            fault,
+        })
+    }
+
+    /// False: a sum would overflow, and nothing of the report counts.
+    fn merge(&mut self, report: Report, record: &SourceRecord<'_>, letters: &Letters) -> bool {
+        let new = Player { partition: record.partition, ..Player::default() };
+        let player = self.players.entry(report.player.clone()).or_insert(new);
+        player.several_partitions |= player.partition != record.partition;
+        if player.overflows(&report.items, &self.rules) {
+            player.undecided |= player.several_partitions;
+        } else if letters.has(record, Reason::SumOverflow) && player.several_partitions {
+            player.undecided = true;
+        } else {
+            for (index, item) in report.items.into_iter().enumerate() {
+                let key = ItemKey {
+                    timestamp_ms: record.timestamp_ms.unwrap_or_default(),
+                    partition: record.partition,
+                    offset: record.offset,
+                    index: index as u32,
+                };
+                player.apply(item, key, &self.rules);
+            }
+            return true;
+        }
+        // A player nothing was ever applied to is not stored.
+        if player.achievements.is_empty() && !player.undecided {
+            self.players.remove(&report.player);
+        }
+        false
+    }
+}
+
+/// The report in a record, or all reasons to refuse it that need no stored state.
+pub fn judge(
+    record: &SourceRecord<'_>,
+    rules: &Rules,
+    now_ms: i64,
+    letters: &Letters,
+) -> Result<Report, Reasons> {
+    let decoded = decode(record.payload, rules.format);
+    let mut reasons = decoded.as_ref().err().copied().unwrap_or_default();
+    match record.timestamp_ms {
+        None => reasons.add(Reason::NoTimestamp),
+        Some(timestamp_ms)
+            if timestamp_ms > now_ms + rules.max_clock_skew_ms
+                || letters.justly_future(record, rules.max_clock_skew_ms) =>
+        {
+            reasons.add(Reason::FutureTimestamp);
+        }
+        Some(_) => {}
+    }
+    if decoded
+        .as_ref()
+        .is_ok_and(|report| report.items.iter().any(|item| rules.policy(item.r#type).is_none()))
+    {
+        reasons.add(Reason::UnlistedType);
+    }
+    if reasons.is_empty() { decoded } else { Err(reasons) }
+}
+
+impl Player {
+    fn overflows(&self, items: &[Item], rules: &Rules) -> bool {
+        let mut sums: Vec<(u32, i64)> = Vec::new();
+        for item in items.iter().filter(|item| rules.policy(item.r#type) == Some(Policy::Sum)) {
+            let known = sums.iter().position(|(r#type, _)| *r#type == item.r#type).unwrap_or_else(|| {
+                let stored = self.achievement(item.r#type).map_or(0, |achievement| achievement.value);
+                sums.push((item.r#type, stored));
+                sums.len() - 1
+            });
+            match sums[known].1.checked_add(item.value) {
+                Some(sum) => sums[known].1 = sum,
+                None => return true,
+            }
+        }
+        false
+    }
+
+    fn achievement(&self, r#type: u32) -> Option<&Achievement> {
+        let at = self.achievements.binary_search_by_key(&r#type, |achievement| achievement.r#type);
+        at.ok().map(|at| &self.achievements[at])
+    }
+
+    fn apply(&mut self, item: Item, key: ItemKey, rules: &Rules) {
+        let Some(policy) = rules.policy(item.r#type) else { return };
+        if policy == Policy::Sum {
+            let after = key.offset + 1;
+            match self.summed_to.iter_mut().find(|(partition, _)| *partition == key.partition) {
+                Some((_, offset)) => *offset = after,
+                None => self.summed_to.push((key.partition, after)),
+            }
+        }
+        let at = match self.achievements.binary_search_by_key(&item.r#type, |achievement| achievement.r#type)
+        {
+            Ok(at) => at,
+            Err(at) => {
+                let Item { r#type, value, data } = item;
+                let achievement = Achievement {
+                    r#type,
+                    value,
+                    data,
+                    key,
+                    first_time_ms: key.timestamp_ms,
+                    negative_terms: value < 0,
+                };
+                return self.achievements.insert(at, achievement);
+            }
+        };
+        self.achievements[at].merge(item, key, policy);
+    }
+}
+
+impl Achievement {
+    fn merge(&mut self, item: Item, key: ItemKey, policy: Policy) {
+        self.first_time_ms = self.first_time_ms.min(key.timestamp_ms);
+        let wins = match policy {
+            Policy::Latest | Policy::Sum => key > self.key,
+            Policy::Max => item.value > self.value || item.value == self.value && key < self.key,
+        };
+        if policy == Policy::Sum {
+            self.value += item.value;
+            self.negative_terms |= item.value < 0;
+        } else if wins {
+            self.value = item.value;
+        }
+        if wins {
+            (self.data, self.key) = (item.data, key);
+        }
+    }
+}
