@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::AbortHandle;
@@ -161,23 +161,48 @@ impl GroupContext {
     /// Commits what the lanes finished; on a thread of its own, because the call has no timeout.
     fn commit_last(&self, lanes: &[LaneHandle]) {
         let shared: Vec<_> = lanes.iter().map(|lane| lane.shared.clone()).collect();
-        let Some(list) = self.commit_list(&shared) else { return };
         let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
         let (done, wait) = channel();
         std::thread::spawn(move || {
-            let _ = done.send(consumer.commit(&list, CommitMode::Sync));
+            consumer.context().commit(&consumer, &shared);
+            let _ = done.send(());
         });
-        match wait.recv_timeout(COMMIT_TIMEOUT) {
-            Ok(Ok(())) => self.metrics.commits.with_label_values(&["ok"]).inc(),
-            Ok(Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset))) => {}
-            Ok(Err(error)) => self.commit_failed(&error),
-            Err(_) => tracing::warn!("the last commit was not answered; the next owner replays a little"),
+        if wait.recv_timeout(COMMIT_TIMEOUT).is_err() {
+            tracing::warn!("the last commit was not answered; the next owner replays a little");
+        }
+    }
+
+    /// Commits what these lanes may commit, and waits for the answer.
+    pub(super) fn commit(&self, consumer: &Consumer, lanes: &[Arc<LaneShared>]) {
+        let (list, offsets) = self.commit_list(lanes);
+        if offsets.is_empty() {
+            return;
+        }
+        let timer = self.metrics.stage.with_label_values(&["commit"]).start_timer();
+        let result = consumer.commit(&list, CommitMode::Sync);
+        timer.observe_duration();
+        match result {
+            Ok(()) => {
+                self.metrics.commits.with_label_values(&["ok"]).inc();
+                for (lane, offset) in offsets {
+                    lane.committed.store(offset, Ordering::Relaxed);
+                }
+            }
+            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => {
+                self.metrics.commits.with_label_values(&["error"]).inc();
+                tracing::warn!(%error, "commit refused; it is tried again");
+            }
         }
     }
 
     /// What may be committed and is not yet.
-    pub(super) fn commit_list(&self, lanes: &[Arc<LaneShared>]) -> Option<TopicPartitionList> {
+    fn commit_list<'a>(
+        &self,
+        lanes: &'a [Arc<LaneShared>],
+    ) -> (TopicPartitionList, Vec<(&'a LaneShared, i64)>) {
         let mut list = TopicPartitionList::new();
+        let mut offsets = Vec::new();
         for lane in lanes {
             let offset = lane.committable.load(Ordering::Relaxed);
             if offset == UNKNOWN || offset == lane.committed.load(Ordering::Relaxed) {
@@ -185,14 +210,10 @@ impl GroupContext {
             }
             if list.add_partition_offset(&self.topic, lane.partition, Offset::Offset(offset)).is_ok() {
                 set_metadata(&mut list, &self.topic, lane.partition, &lane.commit_metadata());
+                offsets.push((&**lane, offset));
             }
         }
-        (list.count() > 0).then_some(list)
-    }
-
-    pub(super) fn commit_failed(&self, error: &KafkaError) {
-        self.metrics.commits.with_label_values(&["error"]).inc();
-        tracing::warn!(%error, "commit refused; it is tried again");
+        (list, offsets)
     }
 }
 
@@ -208,23 +229,6 @@ impl ConsumerContext for GroupContext {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
             other => tracing::error!(error = %RDKafkaErrorCode::from(other), "rebalance failed"),
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        match result {
-            Ok(()) => {
-                self.metrics.commits.with_label_values(&["ok"]).inc();
-                for entry in offsets.elements() {
-                    if let (Ok(()), Offset::Offset(offset)) = (entry.error(), entry.offset()) {
-                        self.with_lane(entry.partition(), |lane| {
-                            lane.shared.committed.store(offset, Ordering::Relaxed);
-                        });
-                    }
-                }
-            }
-            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => self.commit_failed(&error),
         }
     }
 }

@@ -1,12 +1,13 @@
-//! The poll thread: serves the group's callbacks, moves partitions where their lanes ask, and commits.
+//! The poll thread: serves the group's callbacks and moves partitions where their lanes ask; a second one commits.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,10 @@ use crate::lane::ports::SourceError;
 /// A lane's request waits at most this long for the thread.
 const POLL: Duration = Duration::from_millis(20);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often cached log ends become metrics.
+const OBSERVE: Duration = Duration::from_secs(1);
+/// How soon the committing thread notices that it is over.
+const STOP_CHECK: Duration = Duration::from_millis(50);
 /// Leaving the group is given up after this.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -58,17 +63,17 @@ impl PollThread {
     pub fn run(self, stop: &CancellationToken) -> Result<(), KafkaError> {
         let topic = self.consumer.context().topic.clone();
         self.consumer.subscribe(&[&topic])?;
-        let mut committed = Instant::now();
+        let committer = self.start_committer(stop);
+        let mut observed = Instant::now();
         while !stop.is_cancelled() {
             self.poll()?;
             self.serve_commands();
-            if committed.elapsed() >= self.settings.commit_interval {
-                self.commit();
+            if observed.elapsed() >= OBSERVE {
                 self.observe_log_ends();
-                committed = Instant::now();
+                observed = Instant::now();
             }
         }
-        self.leave()
+        self.leave(&committer)
     }
 
     fn poll(&self) -> Result<(), KafkaError> {
@@ -110,13 +115,24 @@ impl PollThread {
         Ok(())
     }
 
-    fn commit(&self) {
-        let context = self.consumer.context();
-        let Some(list) = context.commit_list(&context.lanes()) else { return };
-        match self.consumer.commit(&list, CommitMode::Async) {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => context.commit_failed(&error),
-        }
+    /// Commits what lanes have finished, on a thread of its own: only the blocking call tells whether the group
+    /// accepted it, and it has no timeout.
+    fn start_committer(&self, stop: &CancellationToken) -> JoinHandle<()> {
+        let (consumer, stop, interval) =
+            (Arc::downgrade(&self.consumer), stop.clone(), self.settings.commit_interval);
+        std::thread::spawn(move || {
+            let mut last = Instant::now();
+            while !stop.is_cancelled() {
+                std::thread::sleep(STOP_CHECK);
+                if last.elapsed() < interval {
+                    continue;
+                }
+                last = Instant::now();
+                let Some(consumer) = consumer.upgrade() else { return };
+                let lanes = consumer.context().lanes();
+                consumer.context().commit(&consumer, &lanes);
+            }
+        })
     }
 
     fn observe_log_ends(&self) {
@@ -132,10 +148,11 @@ impl PollThread {
     }
 
     /// Gives the partitions back, which drains their lanes and commits, and leaves the group.
-    fn leave(self) -> Result<(), KafkaError> {
+    fn leave(self, committer: &JoinHandle<()>) -> Result<(), KafkaError> {
         self.consumer.unsubscribe();
         let until = Instant::now() + LEAVE_TIMEOUT;
-        while !self.consumer.context().lanes().is_empty() && Instant::now() < until {
+        let busy = || !self.consumer.context().lanes().is_empty() || !committer.is_finished();
+        while busy() && Instant::now() < until {
             self.poll()?;
         }
         tracing::info!("partitions given back");

@@ -231,7 +231,7 @@ impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
                 tokio::join!(store(&mut self.writer, &lane, drained), self.reader.next(&lane));
             let idle = stored?;
             if flushed.elapsed() >= FLUSH || idle {
-                self.writer.flush(&lane).await?;
+                self.writer.flush(&lane, idle).await?;
                 flushed = Instant::now();
             }
             publish(&lane, &self.writer);
@@ -242,7 +242,7 @@ impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
             }
             drained = next.map_err(restart)?;
         }
-        self.writer.flush(&lane).await?;
+        self.writer.flush(&lane, true).await?;
         publish(&lane, &self.writer);
         Ok(())
     }
@@ -337,7 +337,7 @@ async fn store<S: Store, D: Letters>(
         lane.shared.records.fetch_add(records as u64, Ordering::Relaxed);
     }
     if let Some(letter) = poison {
-        writer.flush(lane).await?;
+        writer.flush(lane, true).await?;
         publish(lane, writer);
         return Err(Halt::Park {
             reason: StopReason::BadRecord,

@@ -147,10 +147,11 @@ impl<S: Store, D: Letters> Writer<S, D> {
         Ok(())
     }
 
-    /// Moves the fence up to what is processed, if batches that changed nothing left it behind.
-    pub async fn flush(&mut self, lane: &LaneContext) -> Result<(), Halt> {
+    /// Moves the fence up to what is processed, if batches that changed nothing left it behind. With `settle`, also
+    /// when only its note of what is sent lags, as it does by one batch: the next owner then replays nothing.
+    pub async fn flush(&mut self, lane: &LaneContext, settle: bool) -> Result<(), Halt> {
         let mut backoff = Backoff::new(self.ids.nonce());
-        while self.fence.position() < self.processed {
+        while self.fence.position() < self.processed || (settle && self.fence.settled() < self.processed) {
             let (scripts, outcomes) = self.prepare(lane, &Batch::default(), Vec::new(), self.processed);
             if let Some(error) = self.run(lane, &scripts, outcomes, &mut Vec::new()).await? {
                 self.after_error(lane, &error, &mut backoff).await?;

@@ -51,6 +51,11 @@ impl FenceState {
         self.fence.position
     }
 
+    /// Below this offset, whatever had to be sent is sent too.
+    pub fn settled(&self) -> i64 {
+        self.fence.settled
+    }
+
     pub fn incarnation(&self) -> u32 {
         self.fence.incarnation
     }
