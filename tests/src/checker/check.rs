@@ -26,7 +26,7 @@ pub struct Layout {
     pub consumer_group: Option<String>,
 }
 
-/// The pure part of a check. Feed dead letters first, then records, fences and players.
+/// The pure part of a check. Feed dead letters first, then records and their end, fences and players.
 #[derive(Debug)]
 pub struct Check {
     layout: Layout,
@@ -75,6 +75,13 @@ impl Check {
         }
     }
 
+    /// Closes the source topic: what depends on all of its records can be decided now.
+    pub fn end_records(&mut self) {
+        for fault in self.fold.decide(&mut self.letters) {
+            self.verdict.count(compare::letter(&fault));
+        }
+    }
+
     /// The value of a partition's fence key; none: it has no such key.
     pub fn add_fence(&mut self, partition: i32, fence: Option<&proto::Fence>) {
         let end = self.partitions.ends.get(&partition).copied().unwrap_or_default();
@@ -118,6 +125,7 @@ impl Check {
         self.verdict.split_players += u64::from(stored.split);
         let mut differences = Vec::new();
         compare::compare(expected, stored, &self.fold.rules, &self.partitions, &mut differences);
+        compare::compare_pending(stored, &self.fold.overflowed, &mut differences);
         differences.into_iter().for_each(|difference| self.verdict.count(difference));
     }
 
@@ -134,22 +142,23 @@ impl Check {
 
     /// The verdict, when everything is fed.
     pub fn finish(mut self) -> Verdict {
-        let unseen = self.fold.players.iter().filter(|(_, player)| !player.seen && !player.undecided);
-        for (id, player) in unseen {
+        let unseen = self.fold.players.iter().filter(|(_, player)| player.is_due() && !player.seen);
+        // Sorted, so that the same store shows the same differences.
+        for (id, player) in unseen.collect::<BTreeMap<_, _>>() {
             self.verdict.count(compare::missing(id, player));
         }
         for at in self.letters.undue(&self.partitions.ends) {
             self.verdict.count(compare::undue_letter(at));
         }
-        let undecided = self.fold.players.values().filter(|player| player.undecided).count();
+        let undecided = self.fold.players.values().filter(|player| player.undecided).count() as u64;
         Verdict {
             records: self.fold.records,
             reports: self.fold.reports,
             items: self.fold.items,
             refused: self.fold.refused,
-            players: self.fold.players.len() as u64,
+            players: self.fold.players.values().filter(|player| player.is_due()).count() as u64 + undecided,
             letters: self.letters.summary().clone(),
-            undecided_players: undecided as u64,
+            undecided_players: undecided,
             ..self.verdict
         }
     }

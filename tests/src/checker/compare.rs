@@ -1,6 +1,6 @@
 //! One player as it should be, held against what is stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use plaudit_crds::Policy;
@@ -79,6 +79,18 @@ pub fn compare(
         }
     }
     compare_watermarks(expected, stored, partitions, differences);
+}
+
+/// A player's record notes refused records until their dead letters are known to be sent.
+pub fn compare_pending(stored: &Stored, overflowed: &HashSet<(i32, i64)>, differences: &mut Vec<Difference>) {
+    for &(partition, offset) in stored.pending.iter().filter(|at| !overflowed.contains(at)) {
+        differences.push(Difference {
+            class: Class::Wrong,
+            subject: Subject::Player(stored.player.clone()),
+            expected: format!("no pending dead letter of {partition}@{offset}: no sum overflows there"),
+            found: "one".to_owned(),
+        });
+    }
 }
 
 /// The difference that a player makes who is not stored at all.

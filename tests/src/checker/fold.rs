@@ -1,6 +1,6 @@
 //! What the store has to hold: every record of the topic, merged one after the other by the words of the contract.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use plaudit_crds::Policy;
 
@@ -53,12 +53,25 @@ pub struct Fold {
     pub rules: Rules,
     /// When this check began: no worker has judged a record later.
     now_ms: i64,
+    /// Also those none of whose reports counted: what was refused for a sum may be noted in a player's record.
     pub players: HashMap<PlayerId, Player>,
+    /// Partition and offset of records refused for a sum.
+    pub overflowed: HashSet<(i32, i64)>,
+    disputed: Vec<Disputed>,
     pub records: u64,
     /// Records that count.
     pub reports: u64,
     pub items: u64,
     pub refused: u64,
+}
+
+/// A record whose refusal depends on what was stored before it.
+#[derive(Debug)]
+struct Disputed {
+    player: PlayerId,
+    partition: i32,
+    offset: i64,
+    fault: Option<LetterFault>,
 }
 
 /// A refused record without its dead letter, or with a wrong one.
@@ -75,61 +88,89 @@ pub struct LetterFault {
 
 impl Fold {
     pub fn new(rules: Rules, now_ms: i64) -> Self {
-        Self { rules, now_ms, players: HashMap::new(), records: 0, reports: 0, items: 0, refused: 0 }
+        Self {
+            rules,
+            now_ms,
+            players: HashMap::new(),
+            overflowed: HashSet::new(),
+            disputed: Vec::new(),
+            records: 0,
+            reports: 0,
+            items: 0,
+            refused: 0,
+        }
     }
 
     /// Adds the next record of its partition; records of different partitions may come in any order.
     pub fn add(&mut self, record: &SourceRecord<'_>, letters: &mut Letters) -> Result<(), LetterFault> {
         self.records += 1;
-        let reasons = match judge(record, &self.rules, self.now_ms, letters) {
-            Err(reasons) => reasons,
+        let (reasons, player) = match judge(record, &self.rules, self.now_ms, letters) {
+            Err(reasons) => (reasons, None),
             Ok(report) => {
                 let items = report.items.len() as u64;
-                if self.merge(report, record, letters) {
+                let player = report.player.clone();
+                if self.merge(report, record) {
                     self.reports += 1;
                     self.items += items;
+                    if letters.has(record, Reason::SumOverflow) {
+                        self.disputed.push(Disputed::new(player, record, None));
+                    }
                     return Ok(());
                 }
-                Reason::SumOverflow.into()
+                self.overflowed.insert((record.partition, record.offset));
+                (Reason::SumOverflow.into(), Some(player))
             }
         };
         self.refused += 1;
         let missing = !letters.exists(record);
-        letters.settle(record, reasons).map_err(|fault| LetterFault {
-            partition: record.partition,
-            offset: record.offset,
-            reasons,
-            missing,
-            fault,
-        })
+        let (partition, offset) = (record.partition, record.offset);
+        let settled = letters.settle(record, reasons);
+        let settled = settled.map_err(|fault| LetterFault { partition, offset, reasons, missing, fault });
+        match player {
+            None => settled,
+            Some(player) => {
+                self.disputed.push(Disputed::new(player, record, settled.err()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Decides about the records for which an overflow was seen, here or by a worker, when all records are added.
+    ///
+    /// Where a player's reports lie in several partitions, nobody knows in which order they reached the sum: such
+    /// players become undecided, and the dead letters of their records are as right as none.
+    pub fn decide(&mut self, letters: &mut Letters) -> Vec<LetterFault> {
+        let mut faults = Vec::new();
+        for disputed in std::mem::take(&mut self.disputed) {
+            let Some(player) = self.players.get_mut(&disputed.player) else { continue };
+            if player.several_partitions {
+                player.undecided = true;
+                letters.excuse(disputed.partition, disputed.offset);
+            } else {
+                faults.extend(disputed.fault);
+            }
+        }
+        faults
     }
 
     /// False: a sum would overflow, and nothing of the report counts.
-    fn merge(&mut self, report: Report, record: &SourceRecord<'_>, letters: &Letters) -> bool {
+    fn merge(&mut self, report: Report, record: &SourceRecord<'_>) -> bool {
         let new = Player { partition: record.partition, ..Player::default() };
-        let player = self.players.entry(report.player.clone()).or_insert(new);
+        let player = self.players.entry(report.player).or_insert(new);
         player.several_partitions |= player.partition != record.partition;
         if player.overflows(&report.items, &self.rules) {
-            player.undecided |= player.several_partitions;
-        } else if letters.has(record, Reason::SumOverflow) && player.several_partitions {
-            player.undecided = true;
-        } else {
-            for (index, item) in report.items.into_iter().enumerate() {
-                let key = ItemKey {
-                    timestamp_ms: record.timestamp_ms.unwrap_or_default(),
-                    partition: record.partition,
-                    offset: record.offset,
-                    index: index as u32,
-                };
-                player.apply(item, key, &self.rules);
-            }
-            return true;
+            return false;
         }
-        // A player nothing was ever applied to is not stored.
-        if player.achievements.is_empty() && !player.undecided {
-            self.players.remove(&report.player);
+        for (item, index) in report.items.into_iter().zip(0..) {
+            let key = ItemKey {
+                timestamp_ms: record.timestamp_ms.unwrap_or_default(),
+                partition: record.partition,
+                offset: record.offset,
+                index,
+            };
+            player.apply(item, key, &self.rules);
         }
-        false
+        true
     }
 }
 
@@ -161,7 +202,18 @@ pub fn judge(
     if reasons.is_empty() { decoded } else { Err(reasons) }
 }
 
+impl Disputed {
+    fn new(player: PlayerId, record: &SourceRecord<'_>, fault: Option<LetterFault>) -> Self {
+        Self { player, partition: record.partition, offset: record.offset, fault }
+    }
+}
+
 impl Player {
+    /// Whether there has to be a record of this player.
+    pub fn is_due(&self) -> bool {
+        !self.achievements.is_empty() && !self.undecided
+    }
+
     fn overflows(&self, items: &[Item], rules: &Rules) -> bool {
         let mut sums: Vec<(u32, i64)> = Vec::new();
         for item in items.iter().filter(|item| rules.policy(item.r#type) == Some(Policy::Sum)) {

@@ -116,6 +116,13 @@ impl Letters {
         letter.compare(record, group)
     }
 
+    /// Takes the dead letter of a record, if there is one, as neither due nor undue.
+    pub fn excuse(&mut self, partition: i32, offset: i64) {
+        if let Some(letter) = self.letters.get_mut(&(partition, offset)) {
+            letter.due = true;
+        }
+    }
+
     /// The records below `ends` (by partition) that have a dead letter without having been refused.
     pub fn undue(&self, ends: &BTreeMap<i32, i64>) -> Vec<(i32, i64)> {
         let below_end =

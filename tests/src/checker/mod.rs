@@ -67,6 +67,7 @@ pub fn check(settings: &Settings) -> Result<Verdict, CheckError> {
     let letters = Topic::open(&settings.bootstrap_servers, &settings.dead_letter_topic)?;
     letters.read(&letters.ranges()?, |record| check.add_letter(record))?;
     source.read(&ranges, |record| check.add_record(record))?;
+    check.end_records();
 
     let mut store = Store::connect(&settings.store_address, &settings.layout.key_prefix)?;
     for &partition in ranges.keys() {

@@ -18,6 +18,8 @@ pub struct Stored {
     pub watermarks: Vec<proto::Watermark>,
     /// Ascending by type.
     pub achievements: Vec<proto::Achievement>,
+    /// Partition and offset of refused records whose dead letters may still have to be sent.
+    pub pending: Vec<(i32, i64)>,
     pub split: bool,
 }
 
@@ -72,7 +74,10 @@ pub fn assemble(record: proto::PlayerRecord, chunks: &[Option<Vec<u8>>]) -> Resu
         server: record.server,
         role: record.role.into(),
     };
-    Ok(Stored { player, watermarks: record.watermarks, achievements, split })
+    let pending = record.pending_dead_letters.iter();
+    let pending =
+        pending.map(|letter| (i32::try_from(letter.partition).unwrap_or(-1), letter.offset)).collect();
+    Ok(Stored { player, watermarks: record.watermarks, achievements, pending, split })
 }
 
 fn check_chunk(

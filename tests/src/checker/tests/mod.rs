@@ -69,13 +69,31 @@ fn an_overflowing_record_is_refused_whole_and_the_next_counts_again() {
 }
 
 #[test]
+fn a_record_may_note_what_was_refused_for_a_sum_and_nothing_else() {
+    let mut world = World::of(&[report(1, &[(3, i64::MAX), (3, 1)]), report(2, &[(3, 1)])]);
+    world.refuse(0, Reason::SumOverflow);
+    let player = PlayerId { uin: 1, ..PlayerId::default() };
+    let noted = Stored { player, pending: vec![(0, 0)], ..Stored::default() };
+    world.store.insert(noted.player.key("p:", 7), noted);
+    let verdict = world.check();
+    assert!(verdict.passed(), "{verdict}");
+    assert_eq!(verdict.players, 1);
+    world.player(2).pending = vec![(0, 1)];
+    assert_eq!(world.check().wrong, 1);
+}
+
+#[test]
 fn an_overflow_whose_order_nobody_knows_is_not_decided() {
     let mut world = World::of(&[report(1, &[(3, i64::MAX)]), report(1, &[(3, 1)]), report(2, &[(3, 1)])]);
     world.records[1].partition = 1;
     world.records[1].offset = 0;
-    world.refuse(0, Reason::SumOverflow);
-    let verdict = world.check();
-    assert_eq!(verdict.undecided_players, 1, "{verdict}");
+    for refused in [0, 1] {
+        let mut world = world.clone();
+        world.refuse(refused, Reason::SumOverflow);
+        let verdict = world.check();
+        assert!(verdict.passed(), "record {refused} refused: {verdict}");
+        assert_eq!((verdict.undecided_players, verdict.players), (1, 2), "record {refused} refused");
+    }
 }
 
 #[test]

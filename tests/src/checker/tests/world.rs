@@ -167,6 +167,7 @@ impl World {
         let mut check = Check::new("reports", layout, self.rules.clone(), &self.ranges(), NOW_MS);
         self.letters.iter().for_each(|letter| check.add_letter(&letter.borrow()));
         self.records.iter().for_each(|record| check.add_record(&record.borrow()));
+        check.end_records();
         for &partition in self.ranges().keys() {
             check.add_fence(partition, self.fences.get(&partition));
         }
