@@ -31,15 +31,21 @@ pub struct Violations(Vec<Violation>);
 
 /// Reads a value that fits `schema`, or says everything that does not.
 pub(crate) fn read<T: DeserializeOwned>(value: &Value, schema: &Value) -> Result<T, Violations> {
-    let mut found = Vec::new();
     let given = without_nulls(value, schema);
-    check(&given, schema, "", &mut found);
+    let found = violations(&given, schema, "");
     if !found.is_empty() {
-        return Err(Violations(found));
+        return Err(found);
     }
     // Only a gap between schema and type comes here, for instance an integer that does not fit.
     serde_json::from_value(given)
         .map_err(|error| Violations(vec![Violation::new("", format!("{error}; correct the field"))]))
+}
+
+/// Everything in a value that does not fit `schema`; paths begin with `path`.
+pub(crate) fn violations(value: &Value, schema: &Value, path: &str) -> Violations {
+    let mut found = Vec::new();
+    check(value, schema, path, &mut found);
+    Violations(found)
 }
 
 /// The structural schema of a type, as the CRD generator makes it.

@@ -62,10 +62,12 @@ impl AchievementPipeline {
         if broken.is_empty() { Ok(pipeline) } else { Err(refused(broken)) }
     }
 
-    /// The relations between fields that this object breaks; the API server refuses such an object when its CRD is the same version.
+    /// Every bound and relation this object breaks. The API server has refused such an object, if its CRD is of this version.
     #[must_use]
-    pub fn broken_relations(&self) -> Violations {
-        relations::of_pipeline(&self.spec)
+    pub fn check(&self) -> Violations {
+        let spec = serde_json::to_value(&self.spec).expect("a spec has text keys only");
+        let fields = check::violations(&spec, &file_schema()["properties"]["spec"], "spec");
+        if fields.is_empty() { relations::of_pipeline(&self.spec) } else { fields }
     }
 }
 

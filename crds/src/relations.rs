@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::achievements::Achievements;
 use crate::check::{Violation, Violations};
 use crate::properties::Properties;
-use crate::resource::{AchievementPipelineSpec, Achievements};
+use crate::resource::AchievementPipelineSpec;
 use crate::worker::WorkerConfig;
 
 pub(crate) const IMMUTABLE: &str =

@@ -4,9 +4,11 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::achievements::{Achievements, DeadLetters};
 use crate::forms;
 use crate::properties::Properties;
 use crate::relations;
+use crate::scaling::{Batch, Scaling};
 use crate::status::AchievementPipelineStatus;
 
 /// Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.
@@ -110,59 +112,6 @@ pub struct Store {
     pub max_value_bytes: i32,
 }
 
-/// How items are merged.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Achievements {
-    /// The policy of a type that has none of its own.
-    #[serde(default)]
-    pub default_policy: Policy,
-    /// What happens to a type that is not listed.
-    #[serde(default)]
-    pub unlisted: Unlisted,
-    /// The listed types.
-    #[schemars(length(max = 4096))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
-    #[serde(default)]
-    pub types: Vec<AchievementType>,
-}
-
-/// One listed type.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AchievementType {
-    /// The achievement type, an unsigned 32-bit number.
-    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
-    #[serde(rename = "type")]
-    pub r#type: i64,
-    /// How its items are merged: latest, max or sum.
-    pub policy: Policy,
-}
-
-/// How the items of one achievement are merged into one.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Policy {
-    /// The newest item.
-    #[default]
-    Latest,
-    /// The greatest value.
-    Max,
-    /// The sum of all values.
-    Sum,
-}
-
-/// What happens to a type that is not listed.
-#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Unlisted {
-    /// It is merged by the default policy.
-    #[default]
-    Accept,
-    /// Its record becomes a dead letter.
-    DeadLetter,
-}
-
 /// Where a partition starts the first time.
 #[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -185,98 +134,6 @@ pub enum Format {
     Protobuf,
 }
 
-/// What happens to a record that cannot be processed.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadLetters {
-    /// The topic of dead letters. Default: the source topic with .dead-letters added.
-    #[schemars(with = "String", length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    /// deadLetter goes on after the record is in the topic; stop stops the partition at it.
-    #[serde(default)]
-    pub on_error: OnError,
-}
-
-/// What a bad record does to its partition.
-#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum OnError {
-    /// It is sent to the dead-letter topic, and the partition goes on.
-    #[default]
-    DeadLetter,
-    /// The partition stops at it.
-    Stop,
-}
-
-/// Limits of a batch: a lane takes what is ready, up to these.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Batch {
-    /// Records in a batch.
-    #[schemars(range(min = 1, max = 100_000))]
-    #[serde(default = "Batch::default_max_records")]
-    pub max_records: i32,
-    /// Payload bytes in a batch.
-    #[schemars(range(min = 65_536, max = 67_108_864))]
-    #[serde(default = "Batch::default_max_bytes")]
-    pub max_bytes: i64,
-    /// How long a batch that is not full may wait.
-    #[schemars(range(min = 0, max = 10_000))]
-    #[serde(default = "Batch::default_max_delay_milliseconds")]
-    pub max_delay_milliseconds: i32,
-}
-
-/// How many workers run.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("!has(self.maxReplicas) || self.maxReplicas >= self.minReplicas").message(relations::MAX_BELOW_MIN))]
-#[serde(rename_all = "camelCase")]
-pub struct Scaling {
-    /// Workers that always run.
-    #[schemars(range(min = 1, max = 10_000))]
-    #[serde(default = "Scaling::default_min_replicas")]
-    pub min_replicas: i32,
-    /// Workers that run at most. Default: one for each partition.
-    #[schemars(with = "i32", range(min = 1, max = 10_000))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_replicas: Option<i32>,
-    /// Records one worker may lag.
-    #[schemars(range(min = 1, max = 1_000_000_000))]
-    #[serde(default = "Scaling::default_lag_threshold")]
-    pub lag_threshold: i64,
-    /// Directions in which the number of workers is left alone.
-    #[serde(default)]
-    pub paused: Paused,
-    /// How fast the number of workers follows the lag.
-    #[serde(default)]
-    pub behavior: Behavior,
-}
-
-/// Directions in which the number of workers is left alone.
-#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Paused {
-    /// Both directions are free.
-    #[default]
-    None,
-    /// No worker is removed.
-    In,
-    /// No worker is added.
-    Out,
-    /// The number stays.
-    Both,
-}
-
-/// How fast the number of workers follows the lag.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Behavior {
-    /// A worker is removed only when none of the decisions in this window needed it.
-    #[schemars(range(min = 0, max = 3600))]
-    #[serde(default = "Behavior::default_scale_in_window_seconds")]
-    pub scale_in_window_seconds: i32,
-}
-
 impl Source {
     pub(crate) fn default_max_clock_skew_seconds() -> i32 {
         300
@@ -294,74 +151,5 @@ impl Store {
 
     pub(crate) fn default_max_value_bytes() -> i32 {
         16384
-    }
-}
-
-impl Achievements {
-    /// The policy of `achievement_type`, or `None` when it is not listed.
-    #[must_use]
-    pub fn listed(&self, achievement_type: u32) -> Option<Policy> {
-        self.types
-            .iter()
-            .find(|listed| listed.r#type == i64::from(achievement_type))
-            .map(|listed| listed.policy)
-    }
-}
-
-impl Batch {
-    fn default_max_records() -> i32 {
-        2000
-    }
-
-    fn default_max_bytes() -> i64 {
-        4 * 1024 * 1024
-    }
-
-    fn default_max_delay_milliseconds() -> i32 {
-        20
-    }
-}
-
-impl Default for Batch {
-    fn default() -> Self {
-        Self {
-            max_records: Self::default_max_records(),
-            max_bytes: Self::default_max_bytes(),
-            max_delay_milliseconds: Self::default_max_delay_milliseconds(),
-        }
-    }
-}
-
-impl Scaling {
-    fn default_min_replicas() -> i32 {
-        1
-    }
-
-    fn default_lag_threshold() -> i64 {
-        10_000
-    }
-}
-
-impl Default for Scaling {
-    fn default() -> Self {
-        Self {
-            min_replicas: Self::default_min_replicas(),
-            max_replicas: None,
-            lag_threshold: Self::default_lag_threshold(),
-            paused: Paused::default(),
-            behavior: Behavior::default(),
-        }
-    }
-}
-
-impl Behavior {
-    fn default_scale_in_window_seconds() -> i32 {
-        300
-    }
-}
-
-impl Default for Behavior {
-    fn default() -> Self {
-        Self { scale_in_window_seconds: Self::default_scale_in_window_seconds() }
     }
 }

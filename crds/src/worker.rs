@@ -6,11 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::achievements::{Achievements, OnError};
 use crate::check::{self, Violations};
 use crate::forms;
 use crate::properties::Properties;
 use crate::relations;
-use crate::resource::{Achievements, Batch, Format, InitialOffset, OnError, Source, Store};
+use crate::resource::{Format, InitialOffset, Source, Store};
+use crate::scaling::Batch;
 use crate::yaml::{self, YamlError};
 
 /// Everything a worker needs to know, from `plaudit-worker --config FILE`.
@@ -159,11 +161,15 @@ impl WorkerConfig {
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }
     }
 
-    fn default_memory_budget_bytes() -> u64 {
+    /// Bytes of a worker without a budget of its own: 32 MiB.
+    #[must_use]
+    pub fn default_memory_budget_bytes() -> u64 {
         32 * 1024 * 1024
     }
 
-    fn default_drain_deadline_seconds() -> u32 {
+    /// Seconds of a worker without a deadline of its own.
+    #[must_use]
+    pub fn default_drain_deadline_seconds() -> u32 {
         5
     }
 }

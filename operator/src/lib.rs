@@ -1,1 +1,15 @@
+//! Plaudit's operator: turns an `AchievementPipeline` into a number of workers, and shows what it found and why it decided.
+//!
+//! `pipeline` (parse) → `observe` → `plan` → apply. `pipeline`, `plan`, `status` and `screen` are pure: no client, no clock; time is an
+//! argument. `local` applies a plan to processes of this machine.
+
+pub mod commands;
 pub mod load;
+pub mod local;
+pub mod observe;
+pub mod pipeline;
+pub mod plan;
+pub mod screen;
+pub mod snapshot;
+pub mod status;
+mod table;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `plaudit` program.
+
+fn main() -> std::process::ExitCode {
+    plaudit::commands::main()
+}

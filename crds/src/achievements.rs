@@ -1,0 +1,95 @@
+//! How items become achievements, and what happens to records that cannot.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::forms;
+
+/// How items are merged.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Achievements {
+    /// The policy of a type that has none of its own.
+    #[serde(default)]
+    pub default_policy: Policy,
+    /// What happens to a type that is not listed.
+    #[serde(default)]
+    pub unlisted: Unlisted,
+    /// The listed types.
+    #[schemars(length(max = 4096))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    #[serde(default)]
+    pub types: Vec<AchievementType>,
+}
+
+/// One listed type.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AchievementType {
+    /// The achievement type, an unsigned 32-bit number.
+    #[schemars(range(min = 0, max = 4_294_967_295_i64))]
+    #[serde(rename = "type")]
+    pub r#type: i64,
+    /// How its items are merged: latest, max or sum.
+    pub policy: Policy,
+}
+
+/// How the items of one achievement are merged into one.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Policy {
+    /// The newest item.
+    #[default]
+    Latest,
+    /// The greatest value.
+    Max,
+    /// The sum of all values.
+    Sum,
+}
+
+/// What happens to a type that is not listed.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Unlisted {
+    /// It is merged by the default policy.
+    #[default]
+    Accept,
+    /// Its record becomes a dead letter.
+    DeadLetter,
+}
+
+/// What happens to a record that cannot be processed.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    /// The topic of dead letters. Default: the source topic with .dead-letters added.
+    #[schemars(with = "String", length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
+    /// deadLetter goes on after the record is in the topic; stop stops the partition at it.
+    #[serde(default)]
+    pub on_error: OnError,
+}
+
+/// What a bad record does to its partition.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnError {
+    /// It is sent to the dead-letter topic, and the partition goes on.
+    #[default]
+    DeadLetter,
+    /// The partition stops at it.
+    Stop,
+}
+
+impl Achievements {
+    /// The policy of `achievement_type`, or `None` when it is not listed.
+    #[must_use]
+    pub fn listed(&self, achievement_type: u32) -> Option<Policy> {
+        self.types
+            .iter()
+            .find(|listed| listed.r#type == i64::from(achievement_type))
+            .map(|listed| listed.policy)
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line: what can be typed, and which exit status it ends with.
+
+mod crd;
+mod local;
+mod pipeline_file;
+mod players;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+/// Keeps players' achievements: reports come from Kafka and are merged into one record for each player in Redis or Valkey.
+#[derive(Debug, Parser)]
+#[command(name = "plaudit", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinition of AchievementPipeline.
+    Crd,
+    /// Run a pipeline on this machine, with processes as workers.
+    Local(local::Args),
+    /// Write reports.
+    #[command(subcommand)]
+    Report(report::Command),
+    /// Read players.
+    #[command(subcommand)]
+    Players(players::Command),
+    /// Send made-up reports, or reports from a file.
+    Load(Box<LoadArgs>),
+}
+
+#[derive(Debug, clap::Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    file: pipeline_file::PipelineFile,
+    #[command(flatten)]
+    load: crate::load::Args,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// A mistake of the user's: exit status 2, as for a wrong flag. Everything else that fails is exit status 1.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct Mistake(#[from] anyhow::Error);
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let result = Cli::from_arg_matches(&matches)
+        .map_err(anyhow::Error::from)
+        .and_then(|cli| run(cli.command, &matches));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("plaudit: {}", explained(&error));
+            ExitCode::from(if error.is::<Mistake>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
+    match command {
+        Command::Crd => crd::run(),
+        Command::Local(args) => local::run(&args),
+        Command::Report(command) => report::run(command),
+        Command::Players(command) => players::run(command),
+        Command::Load(args) => {
+            let LoadArgs { file, mut load } = *args;
+            if let (Some(pipeline), Some(matches)) = (file.read()?, matches.subcommand_matches("load")) {
+                // A flag that was typed says more than the file; a default says less.
+                let typed = |name| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
+                if !typed("bootstrap_servers") {
+                    load.bootstrap_servers = pipeline.source.bootstrap_servers;
+                }
+                if !typed("topic") {
+                    load.topic = pipeline.source.topic;
+                }
+                if !typed("format") {
+                    load.format = pipeline.source.format;
+                }
+            }
+            crate::load::run(&load)
+        }
+    }
+}
+
+/// An error with its causes; several wrong fields stand below each other.
+fn explained(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // A transparent error repeats its cause.
+        if text.ends_with(&cause) {
+            continue;
+        }
+        if cause.contains('\n') {
+            text.push(':');
+            text.extend(cause.lines().map(|line| format!("\n  {line}")));
+        } else {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn causes_follow_their_error() {
+        let many = anyhow::anyhow!("a: is wrong\nb: is wrong").context("the file is refused");
+        let one = anyhow::anyhow!("connection refused").context("could not read the player");
+
+        assert_eq!(
+            [explained(&many), explained(&one)],
+            [
+                "the file is refused:\n  a: is wrong\n  b: is wrong",
+                "could not read the player: connection refused"
+            ]
+        );
+    }
+}

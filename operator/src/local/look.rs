@@ -1,0 +1,131 @@
+//! One look at a local fleet: what was found, decided and is shown, without any I/O.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use plaudit_crds::AchievementPipeline;
+
+use super::ask::Answer;
+use super::fleet::{Fleet, Slot, State, worker_name};
+use crate::observe::{LanesReport, Observed, SourceState, WorkerState};
+use crate::pipeline::Pipeline;
+use crate::plan::{Inputs, ScaleInWindow, plan};
+use crate::snapshot::{Rate, Snapshot, Totals, WorkerView, partitions};
+use crate::status::status;
+
+/// What is remembered from one look to the next.
+#[derive(Debug)]
+pub(super) struct Look {
+    object: AchievementPipeline,
+    pipeline: Pipeline,
+    window: ScaleInWindow,
+    replicas: Option<u32>,
+    rate: Rate,
+    totals: Totals,
+}
+
+impl Look {
+    pub(super) fn new(object: AchievementPipeline, pipeline: Pipeline) -> Self {
+        Self {
+            object,
+            pipeline,
+            window: ScaleInWindow::default(),
+            replicas: None,
+            rate: Rate::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Workers that should run.
+    pub(super) fn wanted(&self) -> u32 {
+        self.replicas.unwrap_or(0)
+    }
+
+    /// A process said something about itself.
+    pub(super) fn report(&mut self, pid: u32, report: &LanesReport) {
+        self.totals.report(pid, report);
+    }
+
+    /// A process ended.
+    pub(super) fn gone(&mut self, pid: u32) {
+        self.totals.gone(pid);
+    }
+
+    /// Decides, and gives everything there is to show.
+    pub(super) fn take(
+        &mut self,
+        source: SourceState,
+        fleet: &Fleet,
+        answers: &BTreeMap<u32, Answer>,
+        now: Duration,
+    ) -> Snapshot {
+        let workers =
+            fleet.slots().map(|(index, slot)| (worker_name(index), worker_state(slot, answers.get(&index))));
+        let observed = Observed { source, workers: workers.collect() };
+        let starts_at_log_start = self.pipeline.starts_at_log_start();
+        let inputs = Inputs {
+            lag: observed.lag(starts_at_log_start),
+            partitions: observed.partitions(),
+            replicas: self.replicas,
+        };
+        let plan = plan(&self.pipeline.scaling, inputs, &mut self.window, now);
+        if self.replicas != Some(plan.replicas) {
+            tracing::info!(
+                from = self.replicas,
+                to = plan.replicas,
+                reason = plan.decision.reason,
+                message = plan.decision.message,
+                "replicas changed"
+            );
+        }
+        self.replicas = Some(plan.replicas);
+        self.object.status =
+            Some(status(&self.pipeline, &observed, &plan, self.object.status.as_ref(), Timestamp::now()));
+        let totals = self.totals.sum();
+        Snapshot {
+            pipeline: self.object.clone(),
+            decision: plan.decision,
+            age_seconds: now.as_secs(),
+            workers: fleet.slots().map(|(index, slot)| view(index, slot, answers.get(&index))).collect(),
+            partitions: partitions(&observed, starts_at_log_start),
+            rate: self.rate.look(&observed, now),
+            conflicts: totals.conflicts,
+            cpu_seconds: totals.cpu_seconds,
+            resident_bytes: totals.resident_bytes,
+            peak_resident_bytes: self.totals.peak_resident_bytes(),
+        }
+    }
+}
+
+fn worker_state(slot: &Slot, answer: Option<&Answer>) -> WorkerState {
+    let report = answer.and_then(|answer| answer.report.clone());
+    match slot.state {
+        State::Running { .. } => WorkerState {
+            ready: answer.is_some_and(|answer| answer.ready),
+            trouble: slot.trouble.clone(),
+            report,
+        },
+        State::Waiting { .. } => WorkerState { ready: false, trouble: slot.trouble.clone(), report: None },
+        // It still owns partitions, but it is not one of those that should run.
+        State::Draining { .. } => WorkerState { ready: false, trouble: None, report },
+    }
+}
+
+fn view(index: u32, slot: &Slot, answer: Option<&Answer>) -> WorkerView {
+    let ready = answer.is_some_and(|answer| answer.ready);
+    let state = match slot.state {
+        State::Waiting { .. } => "waiting",
+        State::Running { .. } if ready => "running",
+        State::Running { .. } => "starting",
+        State::Draining { .. } => "draining",
+    };
+    WorkerView {
+        name: worker_name(index),
+        pid: slot.pid(),
+        ready: ready && state == "running",
+        restarts: slot.restarts,
+        address: answer.and_then(|answer| answer.address.clone()),
+        state: state.to_owned(),
+    }
+}

@@ -1,0 +1,468 @@
+//! The status of a pipeline: a pure projection of what was found and decided.
+//!
+//! A steady pipeline yields the same status at every tick, so that it causes no writes: times move only when a condition's status
+//! does, the lag is rounded, and a decision is kept until another one is made for another reason.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::jiff::Timestamp;
+use plaudit_crds::{AchievementPipelineStatus, LastDecision};
+
+use crate::observe::{Observed, SourceState};
+use crate::pipeline::{Pipeline, Rejection};
+use crate::plan::Plan;
+
+/// A condition before it is compared with the one before: status, reason, sentence.
+#[derive(Clone, Debug, PartialEq)]
+struct Verdict {
+    status: &'static str,
+    reason: String,
+    message: String,
+}
+
+/// The status after a decision.
+#[must_use]
+pub fn status(
+    pipeline: &Pipeline,
+    observed: &Observed,
+    plan: &Plan,
+    previous: Option<&AchievementPipelineStatus>,
+    now: Timestamp,
+) -> AchievementPipelineStatus {
+    let source = source_available(pipeline, observed);
+    let store = store_available(pipeline, observed);
+    let workers = workers_available(pipeline, observed, plan);
+    let scaling = scaling_active(plan);
+    let ready = ready(pipeline, observed, [&source, &store, &workers]);
+    let verdicts = [
+        ("Ready", ready),
+        ("SourceAvailable", source),
+        ("StoreAvailable", store),
+        ("WorkersAvailable", workers),
+        ("ScalingActive", scaling),
+    ];
+    AchievementPipelineStatus {
+        observed_generation: pipeline.generation,
+        conditions: conditions(verdicts, pipeline.generation, previous, now),
+        partitions: observed.partitions().and_then(|count| i32::try_from(count).ok()),
+        replicas: i32::try_from(plan.replicas).ok(),
+        ready_replicas: i32::try_from(observed.ready_workers()).ok(),
+        lag: observed
+            .lag(pipeline.starts_at_log_start())
+            .map(|lag| quantised(lag, pipeline.scaling.lag_threshold)),
+        last_decision: Some(decision(plan, previous)),
+    }
+}
+
+/// The status of an object that is no pipeline. What was found for its last good spec stays.
+#[must_use]
+pub fn rejected(
+    rejection: &Rejection,
+    generation: Option<i64>,
+    previous: Option<&AchievementPipelineStatus>,
+    now: Timestamp,
+) -> AchievementPipelineStatus {
+    let verdict = Verdict::new("False", "InvalidSpec", rejection.violations.to_string());
+    let mut status = previous.cloned().unwrap_or_default();
+    status.observed_generation = generation;
+    let others = status.conditions.iter().filter(|condition| condition.type_ != "Ready").cloned();
+    let others: Vec<Condition> = others.collect();
+    status.conditions = conditions([("Ready", verdict)], generation, previous, now);
+    status.conditions.extend(others);
+    status
+}
+
+/// Lag for status: tenths of the threshold, and two digits above ten thresholds, always rounded down.
+#[must_use]
+pub fn quantised(lag: u64, lag_threshold: u64) -> i64 {
+    let mut unit = (lag_threshold / 10).max(1);
+    while lag / unit >= 100 {
+        unit = unit.saturating_mul(10);
+    }
+    i64::try_from(lag / unit * unit).unwrap_or(i64::MAX)
+}
+
+fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verdict {
+    if pipeline.scaling.suspend {
+        return Verdict::new("False", "Suspended", "the pipeline is suspended");
+    }
+    // A lane that stopped needs a person, so it comes before what heals by itself.
+    if let Some((reason, message)) = stopped_lane(observed) {
+        return Verdict::new("False", reason, message);
+    }
+    match parts.into_iter().find(|part| part.status != "True") {
+        Some(part) => Verdict { status: "False", ..part.clone() },
+        None => Verdict::new("True", "Available", "reports are read, merged and stored"),
+    }
+}
+
+fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
+    let topic = &pipeline.source.topic;
+    match &observed.source {
+        SourceState::NotAsked => Verdict::new("Unknown", "NotYetObserved", "Kafka was not asked yet"),
+        SourceState::Failed { reason, message } => Verdict::new("False", reason, message.clone()),
+        SourceState::Found(partitions) if observed.lag(pipeline.starts_at_log_start()).is_none() => {
+            Verdict::new(
+                "True",
+                "LagUnknown",
+                format!("topic {topic} has {}; the lag is unknown", count(partitions.len())),
+            )
+        }
+        SourceState::Found(partitions) => {
+            Verdict::new("True", "Available", format!("topic {topic} has {}", count(partitions.len())))
+        }
+    }
+}
+
+fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
+    let address = &pipeline.store.address;
+    let answering = observed.workers.values().any(|worker| worker.report.is_some());
+    let down = observed.lanes().find(|(_, lane)| lane.reason.as_deref() == Some("StoreUnavailable"));
+    match down {
+        Some((_, lane)) => {
+            let detail = lane.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+            Verdict::new("False", "StoreUnavailable", format!("workers wait for {address}{detail}"))
+        }
+        None if !answering => Verdict::new("Unknown", "NoWorker", "no worker says whether the store answers"),
+        None => Verdict::new("True", "Available", format!("workers write to {address}")),
+    }
+}
+
+fn count(partitions: usize) -> String {
+    format!("{partitions} {}", if partitions == 1 { "partition" } else { "partitions" })
+}
+
+/// A pipeline stays available while it grows: only fewer workers than always have to run is a fault.
+fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: &Plan) -> Verdict {
+    let (ready, wanted) = (observed.ready_workers(), plan.replicas);
+    let needed = pipeline.scaling.min_replicas.min(wanted);
+    let message = format!("{ready} of {wanted} workers are ready");
+    let trouble = observed.workers.iter().find_map(|(name, worker)| Some((name, worker.trouble.as_ref()?)));
+    match trouble {
+        None if ready >= needed => Verdict::new("True", "Available", message),
+        None => Verdict::new("False", "Starting", message),
+        Some((name, trouble)) if ready >= needed => {
+            Verdict::new("True", "Restarting", format!("{message}; {name} {trouble}"))
+        }
+        Some((name, trouble)) => Verdict::new("False", "Restarting", format!("{message}; {name} {trouble}")),
+    }
+}
+
+fn scaling_active(plan: &Plan) -> Verdict {
+    match plan.decision.reason.as_str() {
+        reason @ ("UnknownLag" | "Paused" | "Suspended") => {
+            Verdict::new("False", reason, plan.decision.message.clone())
+        }
+        _ => Verdict::new("True", "FollowsLag", "the number of workers follows the lag"),
+    }
+}
+
+fn stopped_lane(observed: &Observed) -> Option<(&str, String)> {
+    let (_, lane) = observed.lanes().find(|(_, lane)| lane.state == "stopped")?;
+    let reason = lane.reason.as_deref().unwrap_or("LaneStopped");
+    let detail = lane.message.as_deref().unwrap_or(reason);
+    Some((reason, format!("partition {} stopped: {detail}", lane.partition)))
+}
+
+fn conditions<const N: usize>(
+    verdicts: [(&str, Verdict); N],
+    generation: Option<i64>,
+    previous: Option<&AchievementPipelineStatus>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let before = |name: &str| previous?.conditions.iter().find(|condition| condition.type_ == name);
+    verdicts
+        .into_iter()
+        .map(|(name, verdict)| {
+            let unchanged = before(name).filter(|before| before.status == verdict.status);
+            Condition {
+                type_: name.to_owned(),
+                status: verdict.status.to_owned(),
+                reason: verdict.reason,
+                message: verdict.message,
+                observed_generation: generation,
+                last_transition_time: unchanged
+                    .map_or(Time(now), |before| before.last_transition_time.clone()),
+            }
+        })
+        .collect()
+}
+
+/// The new decision when it has another result or another reason, else the old one with the inputs it was made from.
+fn decision(plan: &Plan, previous: Option<&AchievementPipelineStatus>) -> LastDecision {
+    let before = previous.and_then(|status| status.last_decision.as_ref());
+    let same = before.filter(|before| {
+        before.result == plan.decision.result && headline(before) == headline(&plan.decision)
+    });
+    same.unwrap_or(&plan.decision).clone()
+}
+
+/// At the minimum, a lag that asks for no worker and one that asks for one are the same: a steady pipeline goes to and fro.
+fn headline(decision: &LastDecision) -> &str {
+    match decision.reason.as_str() {
+        "FollowsLag" if decision.result <= decision.inputs.min_replicas => "AtMinimum",
+        reason => reason,
+    }
+}
+
+impl Verdict {
+    fn new(status: &'static str, reason: &str, message: impl Into<String>) -> Self {
+        Self { status, reason: reason.to_owned(), message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::observe::{Committed, Lane, LanesReport, PartitionOffsets, WorkerState};
+    use crate::pipeline::parse;
+    use crate::pipeline::tests::object;
+    use crate::plan::{Inputs, ScaleInWindow, plan};
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000 + second).expect("a time")
+    }
+
+    fn pipeline(extra: &str) -> Pipeline {
+        parse(&object(extra)).expect("a pipeline")
+    }
+
+    fn found(lag: i64) -> SourceState {
+        let committed = Committed::Offset(100_000 - lag);
+        SourceState::Found(vec![PartitionOffsets {
+            partition: 0,
+            committed,
+            log_start: Some(0),
+            log_end: Some(100_000),
+        }])
+    }
+
+    fn worker(lane: Lane) -> WorkerState {
+        let report = LanesReport { lanes: vec![lane], ..LanesReport::default() };
+        WorkerState { ready: true, trouble: None, report: Some(report) }
+    }
+
+    fn running() -> Lane {
+        Lane { state: "running".to_owned(), ..Lane::default() }
+    }
+
+    fn observed(source: SourceState, workers: Vec<WorkerState>) -> Observed {
+        let workers = workers.into_iter().enumerate().map(|(index, worker)| (format!("w-{index}"), worker));
+        Observed { source, workers: workers.collect() }
+    }
+
+    fn decide(
+        pipeline: &Pipeline,
+        observed: &Observed,
+        previous: Option<&AchievementPipelineStatus>,
+    ) -> Plan {
+        let inputs = Inputs {
+            lag: observed.lag(pipeline.starts_at_log_start()),
+            partitions: observed.partitions(),
+            replicas: previous.and_then(|status| status.replicas).map(i32::unsigned_abs),
+        };
+        plan(&pipeline.scaling, inputs, &mut ScaleInWindow::default(), Duration::ZERO)
+    }
+
+    fn status_of(extra: &str, observed: &Observed) -> AchievementPipelineStatus {
+        let pipeline = pipeline(extra);
+        status(&pipeline, observed, &decide(&pipeline, observed, None), None, at(0))
+    }
+
+    fn told(status: &AchievementPipelineStatus) -> Vec<String> {
+        status
+            .conditions
+            .iter()
+            .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
+            .collect()
+    }
+
+    #[test]
+    fn a_pipeline_that_works_is_ready() {
+        let status = status_of("", &observed(found(250), vec![worker(running())]));
+
+        assert_eq!(
+            (told(&status), status.partitions, status.replicas, status.ready_replicas, status.lag),
+            (
+                vec![
+                    "Ready=True Available: reports are read, merged and stored".to_owned(),
+                    "SourceAvailable=True Available: topic reports has 1 partition".to_owned(),
+                    "StoreAvailable=True Available: workers write to v:6379".to_owned(),
+                    "WorkersAvailable=True Available: 1 of 1 workers are ready".to_owned(),
+                    "ScalingActive=True FollowsLag: the number of workers follows the lag".to_owned(),
+                ],
+                Some(1),
+                Some(1),
+                Some(1),
+                Some(0)
+            )
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_shows_in_its_condition_and_in_ready() {
+        let failed = SourceState::Failed {
+            reason: "TopicMissing",
+            message: "topic reports does not exist".to_owned(),
+        };
+        let lane = |state: &str, reason: &str, message: &str| Lane {
+            state: state.to_owned(),
+            reason: Some(reason.to_owned()),
+            message: Some(message.to_owned()),
+            ..Lane::default()
+        };
+        let down = worker(lane("waiting", "StoreUnavailable", "connection refused"));
+        let in_use = worker(lane("stopped", "StoreInUse", "the store belongs to group other"));
+        let crashed =
+            WorkerState { trouble: Some("exited with status 1".to_owned()), ..WorkerState::default() };
+        let cases = [
+            (
+                "",
+                observed(SourceState::NotAsked, vec![worker(running())]),
+                "Ready=False NotYetObserved: Kafka was not asked yet",
+            ),
+            (
+                "",
+                observed(failed, vec![worker(running())]),
+                "Ready=False TopicMissing: topic reports does not exist",
+            ),
+            (
+                "",
+                observed(found(0), vec![down]),
+                "Ready=False StoreUnavailable: workers wait for v:6379: connection refused",
+            ),
+            (
+                "",
+                observed(found(0), vec![in_use]),
+                "Ready=False StoreInUse: partition 0 stopped: the store belongs to group other",
+            ),
+            (
+                "",
+                observed(found(0), vec![]),
+                "Ready=False NoWorker: no worker says whether the store answers",
+            ),
+            (
+                "  scaling: {minReplicas: 2}",
+                observed(found(0), vec![worker(running()), crashed]),
+                "Ready=True Available: reports are read, merged and stored",
+            ),
+            (
+                "  suspend: true",
+                observed(found(0), vec![]),
+                "Ready=False Suspended: the pipeline is suspended",
+            ),
+        ];
+
+        let answers: Vec<_> = cases
+            .iter()
+            .map(|(extra, observed, _)| told(&status_of(extra, observed)).swap_remove(0))
+            .collect();
+
+        assert_eq!(answers, cases.map(|(_, _, expected)| expected.to_owned()));
+    }
+
+    #[test]
+    fn ready_does_not_flap_while_the_fleet_grows_or_a_worker_restarts() {
+        let pipeline = pipeline("");
+        let crashed =
+            WorkerState { trouble: Some("exited with status 1".to_owned()), ..WorkerState::default() };
+        let twelve = SourceState::Found(
+            (0..12)
+                .map(|partition| PartitionOffsets {
+                    partition,
+                    committed: Committed::Nothing,
+                    log_start: Some(0),
+                    log_end: Some(9_000),
+                })
+                .collect(),
+        );
+        let observed = observed(twelve, vec![worker(running()), crashed]);
+
+        let status = status(&pipeline, &observed, &decide(&pipeline, &observed, None), None, at(0));
+
+        assert_eq!(
+            (&told(&status)[0][..], &told(&status)[3][..]),
+            (
+                "Ready=True Available: reports are read, merged and stored",
+                "WorkersAvailable=True Restarting: 1 of 11 workers are ready; w-1 exited with status 1"
+            )
+        );
+    }
+
+    #[test]
+    fn a_steady_pipeline_does_not_change_its_status() {
+        let pipeline = pipeline("");
+        let lags = [0, 300, 999, 17, 0, 512];
+        let mut last = None;
+
+        let statuses: Vec<_> = lags
+            .iter()
+            .enumerate()
+            .map(|(tick, lag)| {
+                let observed = observed(found(*lag), vec![worker(running())]);
+                let plan = decide(&pipeline, &observed, last.as_ref());
+                let now = at(i64::try_from(tick).expect("small"));
+                last = Some(status(&pipeline, &observed, &plan, last.as_ref(), now));
+                last.clone()
+            })
+            .collect();
+
+        assert!(statuses[2..].iter().all(|status| *status == statuses[1]), "{statuses:#?}");
+    }
+
+    #[test]
+    fn a_condition_remembers_when_it_changed_last() {
+        let pipeline = pipeline("");
+        let (good, bad) = (observed(found(0), vec![worker(running())]), observed(found(0), vec![]));
+        let step = |observed: &Observed, previous: Option<&AchievementPipelineStatus>, now| {
+            status(&pipeline, observed, &decide(&pipeline, observed, previous), previous, now)
+        };
+
+        let first = step(&good, None, at(0));
+        let second = step(&good, Some(&first), at(5));
+        let third = step(&bad, Some(&second), at(9));
+
+        let times = [first, second, third].map(|status| status.conditions[0].last_transition_time.0);
+        assert_eq!(times, [at(0), at(0), at(9)]);
+    }
+
+    #[test]
+    fn lag_is_rounded_down_to_what_matters() {
+        let cases = [
+            (0, 10_000, 0),
+            (999, 10_000, 0),
+            (1_999, 10_000, 1_000),
+            (99_999, 10_000, 99_000),
+            (123_456, 10_000, 120_000),
+            (9_876_543, 10_000, 9_800_000),
+            (7, 1, 7),
+            (u64::MAX, 10_000, i64::MAX),
+        ];
+
+        let rounded = cases.map(|(lag, threshold, _)| quantised(lag, threshold));
+
+        assert_eq!(rounded, cases.map(|(_, _, expected)| expected));
+    }
+
+    #[test]
+    fn a_rejection_is_a_status_that_keeps_what_was_found() {
+        let before = status_of("", &observed(found(0), vec![worker(running())]));
+        let mut bad = object("");
+        bad.spec.store.buckets = 0;
+        let rejection = parse(&bad).expect_err("bad");
+
+        let after = rejected(&rejection, Some(4), Some(&before), at(7));
+
+        assert_eq!(
+            (told(&after).swap_remove(0), after.observed_generation, after.partitions, after.conditions.len()),
+            (
+                "Ready=False InvalidSpec: spec.store.buckets: 0 is out of range; write a whole number from 1 to 16384"
+                    .to_owned(),
+                Some(4),
+                Some(1),
+                5
+            )
+        );
+    }
+}
