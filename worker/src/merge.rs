@@ -58,16 +58,17 @@ pub struct Applied {
     pub skipped: usize,
 }
 
-/// Applies one player's records, ascending by offset, and moves the watermark to `upper` if anything changed.
+/// Applies one player's records, ascending by offset, and moves the watermark to `upper` if anything changed. Records
+/// below `watermark`, which is the state's own, are skipped.
 pub fn apply<'a>(
     state: &mut PlayerState,
     source: SourcePartition,
+    watermark: i64,
     records: impl Iterator<Item = Record<'a>>,
     upper: i64,
     policies: &Policies,
 ) -> Applied {
     let mut applied = Applied::default();
-    let watermark = state.watermark(source);
     for record in records {
         if record.offset < watermark {
             applied.skipped += 1;
@@ -215,7 +216,8 @@ mod tests {
             let player = PlayerRef { uin: 1, platform: 0, zone: 0, server: 0, role: "" };
             batch.push(player, *offset, *timestamp, items.iter().copied());
         }
-        let applied = apply(state, SOURCE, batch.records(0), batch.group(0).upper, &policies());
+        let watermark = state.watermark(SOURCE);
+        let applied = apply(state, SOURCE, watermark, batch.records(0), batch.group(0).upper, &policies());
         if applied.changed {
             state.version += 1;
         }

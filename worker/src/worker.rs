@@ -20,6 +20,7 @@ use crate::kafka::{
 use crate::lane::{Lane, LaneContext, LaneShared};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
+use crate::mutation::Mutation;
 use crate::player::Layout;
 use crate::process;
 use crate::proto::Fence;
@@ -71,14 +72,18 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError`] when a client refuses its settings. Servers that are down are not an error: the worker waits.
-    pub async fn start(config: WorkerConfig, stop: CancellationToken) -> Result<Running, WorkerError> {
+    pub async fn start(
+        config: WorkerConfig,
+        mutation: Mutation,
+        stop: CancellationToken,
+    ) -> Result<Running, WorkerError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new()?);
         let connector = Connector::new(&config.store.address)?;
         let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
         let epoch = Instant::now();
         let partitions = partitions(&config).await;
-        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch)?;
+        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation)?;
         let (commands, requests) = channel();
         let context = GroupContext::new(
             &config.source.topic,
@@ -150,6 +155,7 @@ fn spawn_lane(
     connector: &Connector,
     layout: &Layout,
     epoch: Instant,
+    mutation: Mutation,
 ) -> Result<SpawnLane, WorkerError> {
     let letters = DeadLetterTopic::new(
         &producer_config(&config.source.bootstrap_servers),
@@ -184,6 +190,7 @@ fn spawn_lane(
             cache_bytes: usize::try_from(cache_bytes).unwrap_or(0) / CACHES,
             now_ms: process::now_ms,
             epoch,
+            mutation,
         });
         context.step();
         let lane = Lane::new(context, connector.connection(), source, letters.clone());

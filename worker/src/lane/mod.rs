@@ -24,6 +24,7 @@ use crate::budget::MemoryBudget;
 use crate::ids::WriteIds;
 use crate::merge::Policies;
 use crate::metrics::Metrics;
+use crate::mutation::Mutation;
 use crate::player::{FORMAT, Layout};
 use crate::proto::Fence;
 use crate::store::{FenceState, Store};
@@ -65,6 +66,7 @@ pub struct LaneContext {
     pub now_ms: fn() -> i64,
     /// When the worker started: the clock of [`LaneShared::last_step`].
     pub epoch: Instant,
+    pub mutation: Mutation,
 }
 
 impl LaneContext {
@@ -328,6 +330,9 @@ async fn store<S: Store, D: Letters>(
     drained: Drained,
 ) -> Result<bool, Halt> {
     let Drained { batch, letters, upto, records, poison, charge } = drained;
+    if lane.mutation == Mutation::CommitBeforeWrite {
+        lane.shared.committable.store(upto, Ordering::Relaxed);
+    }
     writer.send_letters(lane, &letters).await?;
     writer.store_batch(lane, &batch, upto).await?;
     drop(charge);

@@ -10,6 +10,7 @@ use crate::batch::Batch;
 use crate::cache::Cache;
 use crate::ids::WriteIds;
 use crate::merge::{self, Overflow};
+use crate::mutation::Mutation;
 use crate::player::{Decoded, Encoded, PlayerState, RecordError, SourcePartition, encode};
 use crate::proto::{PendingDeadLetter, Watermark};
 use crate::report::Reason;
@@ -55,6 +56,7 @@ pub struct Writer<S, D> {
     sent: HashSet<i64>,
     /// An outcome is unknown: nothing is believed before the fence is read again.
     doubt: bool,
+    mutation: Mutation,
     /// Players of the batch that were refused, with the watermarks that the refused write was based on.
     refused: HashMap<usize, Vec<Watermark>>,
 }
@@ -100,6 +102,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
             processed: 0,
             sent: HashSet::new(),
             doubt: false,
+            mutation: lane.mutation,
             refused: HashMap::new(),
         }
     }
@@ -329,7 +332,9 @@ impl<S: Store, D: Letters> Writer<S, D> {
             let own_before = state.watermark(self.source);
             let cleared = self.clear_sent(&mut state);
             let upper = batch.group(group).upper;
-            let applied = merge::apply(&mut state, self.source, batch.records(group), upper, &lane.policies);
+            let watermark = if lane.mutation == Mutation::NoWatermark { 0 } else { own_before };
+            let records = batch.records(group);
+            let applied = merge::apply(&mut state, self.source, watermark, records, upper, &lane.policies);
             if applied.changed || cleared {
                 work.push(Work { group, state, expected, touched: applied.touched, own_before });
             } else {
@@ -498,6 +503,10 @@ impl<S: Store, D: Letters> Writer<S, D> {
         match self.fence.adopt(found) {
             Knowledge::Mine => {
                 self.doubt = false;
+                Ok(())
+            }
+            Knowledge::Foreign if self.mutation == Mutation::NoFence => {
+                self.fence.take_for_own(found);
                 Ok(())
             }
             Knowledge::Foreign => Err(Halt::FenceLost),

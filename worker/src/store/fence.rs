@@ -105,6 +105,13 @@ impl FenceState {
         Knowledge::Mine
     }
 
+    /// Goes on with whatever the store holds: what the fence is there to prevent, for the mutation that shows it.
+    pub(crate) fn take_for_own(&mut self, found: Option<&[u8]>) {
+        if let Some(found) = found.and_then(|value| proto::Fence::decode(value).ok()) {
+            self.fence = found;
+        }
+    }
+
     /// Whether an unanswered script may have left `id` on top of the last acknowledged one.
     pub fn may_be_left(&self, id: WriteId) -> bool {
         self.reachable().contains(&id)

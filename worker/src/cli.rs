@@ -1,0 +1,121 @@
+//! The command line of a worker: reads the configuration, starts, and stops in an orderly way on a signal.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use plaudit_crds::worker::WorkerConfig;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::mutation::Mutation;
+use crate::worker::{Running, Worker};
+
+/// Plaudit's worker: merges achievement reports from Kafka into one record per player in Redis.
+#[derive(Debug, Parser)]
+#[command(name = "plaudit-worker", version)]
+struct Args {
+    /// The worker's configuration (YAML), as the operator or `plaudit local` writes it.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "PLAUDIT_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Write the address of the HTTP endpoints to this file once they listen.
+    #[arg(long, value_name = "PATH")]
+    address_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// After a signal, leaving the group may take the drain deadline and this much.
+const LEAVING: Duration = Duration::from_secs(10);
+/// Exit code for a configuration that cannot be used: starting again does not help.
+const BAD_CONFIG: u8 = 2;
+
+/// Runs a worker with the arguments of this process; `mutation` is for the tests.
+pub fn main(mutation: Mutation) -> ExitCode {
+    let args = Args::parse();
+    init_logs(args.log_format);
+    let config = match read_config(&args.config) {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "configuration refused");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let ended = runtime
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(args, config, mutation)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "worker failed");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn init_logs(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PLAUDIT_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}
+
+fn read_config(path: &PathBuf) -> anyhow::Result<WorkerConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    WorkerConfig::from_yaml(&text).with_context(|| path.display().to_string())
+}
+
+async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds)) + LEAVING;
+    let address = config.http.address.clone();
+    let listener = TcpListener::bind(&address)
+        .await
+        .with_context(|| format!("http.address: cannot listen on {address}"))?;
+    let bound = listener.local_addr().context("http.address")?;
+    let Running { worker, mut ended } = Worker::start(config, mutation, stop.clone()).await?;
+    if let Some(path) = &args.address_file {
+        write_address(path, &bound.to_string())?;
+    }
+    tracing::info!(pipeline = worker.config.pipeline, http = %bound, "worker started");
+    let router = crate::http::router(worker);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        result = &mut ended => return result.context("the poll thread is gone")?.context("kafka"),
+    }
+    tracing::info!("stopping: finishing batches, committing, leaving the group");
+    stop.cancel();
+    tokio::select! {
+        result = ended => result.context("the poll thread is gone")?.context("kafka"),
+        _ = terminate.recv() => anyhow::bail!("second signal: stopped at once"),
+        _ = interrupt.recv() => anyhow::bail!("second signal: stopped at once"),
+        () = tokio::time::sleep(deadline) => anyhow::bail!("not done within {} s: stopped", deadline.as_secs()),
+    }
+}
+
+/// Writes whole or not at all, so that nobody reads half an address.
+fn write_address(path: &PathBuf, address: &str) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    std::fs::write(&part, address)
+        .and_then(|()| std::fs::rename(&part, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
