@@ -7,8 +7,8 @@ pub mod background;
 mod fetch;
 mod kafka;
 mod ports;
-mod process;
-mod scratch;
+pub(crate) mod process;
+pub(crate) mod scratch;
 mod valkey;
 
 use std::fmt::Debug;

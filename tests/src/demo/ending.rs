@@ -1,0 +1,92 @@
+//! The ending of the demo: what it showed, in figures, and how to look further.
+
+use std::fmt;
+
+use plaudit::load::Summary;
+use plaudit::snapshot::Snapshot;
+
+use super::probe::{PROBES, Timings};
+use super::script::Ending;
+use crate::checker::Verdict;
+use crate::example;
+
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) verdict: Verdict,
+    /// The last look before the workers were stopped.
+    pub(super) seen: Snapshot,
+    pub(super) most_workers: usize,
+    pub(super) ending: Option<Ending>,
+    pub(super) summary: Summary,
+    pub(super) timings: Timings,
+}
+
+impl Outcome {
+    pub(super) fn passed(&self) -> bool {
+        self.verdict.passed()
+            && self.verdict.not_stored_yet == 0
+            && self.summary.complete()
+            && self.timings.unseen == 0
+            && self.ending != Some(Ending::Undrained)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, seen, most_workers, summary, timings, .. } = self;
+        writeln!(out, "\n{verdict}\n")?;
+        #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
+        let per_million = seen.cpu_seconds * 1e6 / verdict.records.max(1) as f64;
+        writeln!(out, "sent       {summary}")?;
+        writeln!(
+            out,
+            "workers    at most {most_workers}, one of them killed; {} now; {} conflicts",
+            seen.workers.len(),
+            seen.conflicts
+        )?;
+        writeln!(
+            out,
+            "CPU        {:.1} s in all workers, {per_million:.1} s for a million reports",
+            seen.cpu_seconds
+        )?;
+        writeln!(out, "memory     at most {} MiB in all workers together", seen.peak_resident_bytes >> 20)?;
+        let quantile = |share| match timings.stored.quantile(share) {
+            None => "unknown".to_owned(),
+            Some(duration) if duration.as_secs() >= 1 => format!("{:.1} s", duration.as_secs_f64()),
+            Some(duration) => format!("{} ms", duration.as_millis()),
+        };
+        writeln!(
+            out,
+            "latency    {} at p50, {} at p90, {} at p99, {} at most, from sending a report until it could be read in Valkey\n           \
+             (the {} reports of {PROBES} players of the demo's own, through burst and kill)",
+            quantile(0.5),
+            quantile(0.9),
+            quantile(0.99),
+            quantile(1.0),
+            timings.stored.total(),
+        )?;
+        if timings.unseen > 0 {
+            writeln!(out, "           {} more were not seen in the store in time", timings.unseen)?;
+        }
+        match self.ending {
+            Some(Ending::Undrained) => {
+                writeln!(out, "\nThe workers did not get to the end of the topic in time.")?
+            }
+            Some(Ending::Large) => {
+                writeln!(out, "\nThe fleet had not shrunk all the way when the demo ended.")?
+            }
+            Some(Ending::Small) | None => {}
+        }
+        let get = format!("{} players get 10001", example::shown_path("plaudit").map_err(|_| fmt::Error)?);
+        write!(out, "\nTo look further:")?;
+        for (command, what) in [
+            ("make up", "Kafka and Valkey in the background, with commands to try"),
+            (get.as_str(), "a player's achievements, once the pipeline runs there"),
+            ("REPORTS=file.ndjson make demo", "your own reports, one JSON object a line"),
+            ("README.md", "how to point it at your own topic"),
+        ] {
+            write!(out, "\n  {command:40} {what}")?;
+        }
+        Ok(())
+    }
+}

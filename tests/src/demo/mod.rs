@@ -1,0 +1,219 @@
+//! The demo is the whole line in front of one's eyes: load → Kafka → a fleet that grows, loses a worker and shrinks → Valkey, and then
+//! every report accounted for.
+
+mod ending;
+mod fleet;
+mod interrupt;
+mod probe;
+mod script;
+mod show;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Parser;
+use plaudit::load::{self, Summary};
+use plaudit::pipeline::{self, Pipeline};
+use plaudit::screen;
+use plaudit::snapshot::Snapshot;
+use plaudit_crds::AchievementPipeline;
+
+use self::ending::Outcome;
+use self::fleet::Fleet;
+use self::probe::Timings;
+use self::script::{Act, Ending, Script};
+use self::show::Show;
+use crate::checker;
+use crate::example;
+use crate::stack::{Stack, until};
+
+/// `plaudit local` looks once a second; this is often enough to show each look.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Show the whole line under load, with a worker killed, and account for every report
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Send these reports, one JSON object a line, instead of made-up ones
+    #[arg(long, env = "REPORTS", value_name = "FILE")]
+    reports: Option<PathBuf>,
+    /// When `make demo` began, in seconds since 1970; without it: now
+    #[arg(long, hide = true)]
+    begun_at: Option<u64>,
+}
+
+/// Returns whether every report was accounted for; ends the process on Ctrl-C, after everything else has ended.
+pub fn run(args: &Args) -> Result<bool> {
+    let interrupted = interrupt::watch()?;
+    let mut show = Show::new(args.begun_at.map_or(Duration::ZERO, since));
+    let outcome = play(args, &mut show, &interrupted)?;
+    match outcome {
+        Some(outcome) => {
+            show.text(&outcome.to_string())?;
+            Ok(outcome.passed())
+        }
+        None => {
+            show.step("everything is stopped and removed")?;
+            std::process::exit(interrupt::EXIT_CODE);
+        }
+    }
+}
+
+fn since(epoch_seconds: u64) -> Duration {
+    let begun = SystemTime::UNIX_EPOCH + Duration::from_secs(epoch_seconds);
+    // a clock that was set back is no reason to fail
+    begun.elapsed().unwrap_or_default()
+}
+
+/// `None` when interrupted. Everything it started has ended when it returns.
+fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<Option<Outcome>> {
+    show.step("starting Kafka and Valkey")?;
+    let stack = Stack::start()?;
+    let example = served(&stack)?;
+    let pipeline = pipeline::parse(&example).context("examples/pipeline.yaml is refused")?;
+    example::create_topics(&example, &stack.kafka)?;
+    let (kafka, valkey) = (stack.kafka.bootstrap(), stack.valkey.address());
+    show.step(&format!("Kafka is on {kafka} ({} partitions), Valkey on {valkey}", example::PARTITIONS))?;
+    show.step("starting `plaudit local -f examples/pipeline.yaml` on them")?;
+    let mut fleet = Fleet::start(&stack)?;
+    until("the first worker", Duration::from_secs(30), || {
+        let ready = fleet.look()?.is_some_and(|seen| seen.workers.iter().any(|worker| worker.ready));
+        Ok((ready || interrupted.load(Ordering::Relaxed)).then_some(()))
+    })?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    let watched = watch(args, show, interrupted, &stack, &pipeline, &mut fleet)?;
+    show.end_fleet();
+    show.step("stopping the workers")?;
+    fleet.stop()?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    show.step("checking: folding all that was sent, and comparing it with all that is stored")?;
+    let verdict = checker::check(&checker::Settings::of(&example)).context("could not check")?;
+    show.step("done")?;
+    let Watched { seen, most_workers, ending, summary, timings } = watched;
+    Ok(Some(Outcome { verdict, seen, most_workers, ending, summary, timings }))
+}
+
+/// The example with the endpoints of this stack.
+fn served(stack: &Stack) -> Result<AchievementPipeline> {
+    let mut example = example::pipeline()?;
+    example.spec.source.bootstrap_servers = stack.kafka.bootstrap();
+    example.spec.store.addresses = vec![stack.valkey.address()];
+    Ok(example)
+}
+
+/// What there was to see.
+struct Watched {
+    seen: Snapshot,
+    most_workers: usize,
+    ending: Option<Ending>,
+    summary: Summary,
+    timings: Timings,
+}
+
+/// Sends the load and shows the fleet until the script ends or somebody interrupts.
+fn watch(
+    args: &Args,
+    show: &mut Show,
+    interrupted: &Arc<AtomicBool>,
+    stack: &Stack,
+    pipeline: &Pipeline,
+    fleet: &mut Fleet,
+) -> Result<Watched> {
+    let line = load_line(args, stack, pipeline);
+    show.step(&format!("plaudit {}", line.join(" ")))?;
+    let load = Line::try_parse_from(&line).context("the demo's own load is refused")?.args.load();
+    let stop = Arc::new(AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let sending = send(scope, stack, pipeline, &load, &stop);
+        let watched = follow(show, interrupted, fleet, || sending.is_finished());
+        // also after an error: the scope waits for it
+        stop.store(true, Ordering::Relaxed);
+        let sent = sending.join().map_err(|_| anyhow!("sending the load panicked"))?;
+        let (seen, most_workers, ending) = watched?;
+        let (summary, timings) = sent?;
+        Ok(Watched { seen, most_workers, ending, summary, timings })
+    })
+}
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    args: load::Args,
+}
+
+/// As it could be typed after `plaudit`.
+fn load_line(args: &Args, stack: &Stack, pipeline: &Pipeline) -> Vec<String> {
+    let what = match &args.reports {
+        Some(path) => vec!["--ndjson".to_owned(), path.display().to_string()],
+        None => {
+            "--duration 28 --rate 4000 --burst-rate 80000 --burst-at 8 --burst-length 10 --players 50000 \
+            --late-share 0.02 --duplicate-share 0.01 --bad-share 0.0005"
+                .split_whitespace()
+                .map(ToOwned::to_owned)
+                .collect()
+        }
+    };
+    let to = ["load", "--bootstrap-servers", &stack.kafka.bootstrap(), "--topic", &pipeline.source.topic];
+    to.into_iter().map(ToOwned::to_owned).chain(what).collect()
+}
+
+/// The load, and timed reports beside it.
+fn send<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    stack: &'scope Stack,
+    pipeline: &'scope Pipeline,
+    load: &'scope load::Load,
+    stop: &'scope Arc<AtomicBool>,
+) -> ScopedJoinHandle<'scope, Result<(Summary, Timings)>> {
+    scope.spawn(move || {
+        let over = Arc::new(AtomicBool::new(false));
+        let timing = scope.spawn({
+            let over = over.clone();
+            move || probe::run(stack, pipeline, &over, stop)
+        });
+        let summary = load::produce(load, stop, &mut |_| {}).context("could not send the load");
+        over.store(true, Ordering::Relaxed);
+        let timings = timing.join().map_err(|_| anyhow!("timing reports panicked"))??;
+        Ok((summary?, timings))
+    })
+}
+
+fn follow(
+    show: &mut Show,
+    interrupted: &AtomicBool,
+    fleet: &mut Fleet,
+    sent: impl Fn() -> bool,
+) -> Result<(Snapshot, usize, Option<Ending>)> {
+    let (begin, mut script, mut most_workers) = (Instant::now(), Script::default(), 0);
+    let mut wanted = None;
+    loop {
+        let seen = fleet.look()?.context("the status file has gone")?;
+        most_workers = most_workers.max(seen.workers.iter().filter(|worker| worker.ready).count());
+        if wanted.replace(seen.decision.result).is_some_and(|before| before != seen.decision.result) {
+            show.step(&seen.decision.message)?;
+        }
+        show.fleet(|extra| screen::render(&seen, extra), || screen::line(&seen))?;
+        if interrupted.load(Ordering::Relaxed) {
+            show.end_fleet();
+            show.step("interrupted; once more ends everything at once")?;
+            return Ok((seen, most_workers, None));
+        }
+        match script.next(begin.elapsed(), sent(), &seen) {
+            Act::Wait => {}
+            Act::Kill(worker) => {
+                let pid = worker.pid.context("a worker to kill has a process")?;
+                fleet::kill(pid)?;
+                show.step(&format!("killed worker {} (kill -9 {pid})", worker.name))?;
+            }
+            Act::End(ending) => return Ok((seen, most_workers, Some(ending))),
+        }
+        std::thread::sleep(TICK);
+    }
+}
