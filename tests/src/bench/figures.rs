@@ -1,0 +1,106 @@
+//! Medians and spreads of several runs, side by side.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::subject::{Measure, Subject};
+
+/// What was measured in one scenario.
+#[derive(Debug, Default)]
+pub struct Figures {
+    runs: BTreeMap<Subject, Vec<Measure>>,
+}
+
+/// The middle of several values, with the least and the greatest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spread {
+    least: f64,
+    median: f64,
+    greatest: f64,
+}
+
+type Column = (&'static str, usize, fn(&Measure) -> f64);
+
+const COLUMNS: [Column; 3] = [
+    ("reports/s", 0, |measure| measure.reports_per_second),
+    ("CPU-s per million", 2, |measure| measure.cpu_seconds_per_million),
+    ("peak MiB", 1, |measure| measure.peak_mebibytes),
+];
+
+impl Figures {
+    pub fn add(&mut self, subject: Subject, measure: Measure) {
+        self.runs.entry(subject).or_default().push(measure);
+    }
+
+    fn spread(&self, subject: Subject, value: fn(&Measure) -> f64) -> Option<Spread> {
+        Spread::of(self.runs.get(&subject)?.iter().map(value).collect())
+    }
+
+    /// Reports per second of the worker over those of the yardstick, medians of both.
+    fn ratio(&self, value: fn(&Measure) -> f64) -> Option<f64> {
+        Some(self.spread(Subject::Worker, value)?.median / self.spread(Subject::Baseline, value)?.median)
+    }
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (&least, &greatest) = (values.first()?, values.last()?);
+        let upper = values.len() / 2;
+        let lower = (values.len() - 1) / 2;
+        Some(Self { least, median: f64::midpoint(values[lower], values[upper]), greatest })
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:16}", "")?;
+        for (name, ..) in COLUMNS {
+            write!(out, "  {name:>28}")?;
+        }
+        for subject in self.runs.keys() {
+            write!(out, "\n{subject:16}")?;
+            for (_, digits, value) in COLUMNS {
+                let Some(Spread { least, median, greatest }) = self.spread(*subject, value) else { continue };
+                let text = format!("{median:.digits$} ({least:.digits$}-{greatest:.digits$})");
+                write!(out, "  {text:>28}")?;
+            }
+        }
+        write!(out, "\n{:16}", "ratio")?;
+        for (_, _, value) in COLUMNS {
+            let ratio =
+                self.ratio(value).map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
+            write!(out, "  {ratio:>28}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        assert_eq!(Spread::of(vec![]), None);
+        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Some(Spread { least: 1.0, median: 2.0, greatest: 3.0 }));
+        assert_eq!(Spread::of(vec![4.0, 1.0]), Some(Spread { least: 1.0, median: 2.5, greatest: 4.0 }));
+    }
+
+    #[test]
+    fn figures_stand_side_by_side_with_their_ratio() {
+        let measure = |reports_per_second| Measure {
+            reports_per_second,
+            cpu_seconds_per_million: 2.0,
+            peak_mebibytes: 30.0,
+        };
+        let mut figures = Figures::default();
+        for rate in [100.0, 300.0, 200.0] {
+            figures.add(Subject::Baseline, measure(rate));
+            figures.add(Subject::Worker, measure(rate * 0.8));
+        }
+        let lines = figures.to_string();
+        let rates: Vec<_> = lines.lines().map(|line| line[16..46].trim()).collect();
+        assert_eq!(rates, ["reports/s", "200 (100-300)", "160 (80-240)", "80 %"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! The benchmark runs the real worker and the least work that could be done in its place over the same backlog, by turns.
+//!
+//! The least work ([`baseline`]): read each record and SET its value under a key made of its own, 500 to a pipeline. It
+//! keeps nothing exact, merges nothing, and loses or repeats records when it dies; it is here as a yardstick.
+
+mod backlog;
+mod baseline;
+mod figures;
+mod machine;
+mod subject;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::checker;
+use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions};
+use backlog::Scenario;
+pub use baseline::BaselineArgs;
+use figures::Figures;
+use subject::{Measure, Subject};
+
+/// Measure reports per second, CPU and memory of a worker beside the bare minimum of work.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Records in the backlog.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub records: u64,
+    /// How often each runs in each scenario.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rounds: u32,
+    #[arg(long, default_value_t = 12)]
+    pub partitions: i32,
+    /// The worker; default: the one built beside this program.
+    #[arg(long, value_name = "FILE")]
+    pub worker_binary: Option<PathBuf>,
+    /// Let Valkey keep its append-only file, which costs both the same.
+    #[arg(long)]
+    pub append_only: bool,
+}
+
+/// Runs all scenarios and prints what was measured.
+pub fn run(args: &Args) -> Result<()> {
+    let worker = match &args.worker_binary {
+        Some(path) => path.clone(),
+        None => std::env::current_exe()?.with_file_name("plaudit-worker"),
+    };
+    let worker = worker.canonicalize().with_context(|| {
+        format!("no worker at {}: build it with cargo build --release -p plaudit-worker", worker.display())
+    })?;
+    let kafka = Kafka::start(KafkaOptions::default())?;
+    let valkey = Valkey::start(ValkeyOptions { append_only: args.append_only, ..ValkeyOptions::default() })?;
+    say(&machine::describe(&valkey.address(), args.append_only)?);
+    for scenario in Scenario::ALL {
+        let topic = backlog::create(&kafka, scenario, args.records, args.partitions)?;
+        let mut figures = Figures::default();
+        for round in 0..args.rounds {
+            for subject in [Subject::Baseline, Subject::Worker] {
+                let bench = subject::Bench {
+                    bootstrap_servers: kafka.bootstrap(),
+                    store_address: valkey.address(),
+                    topic: topic.clone(),
+                    partitions: args.partitions,
+                    records: args.records,
+                    worker: worker.clone(),
+                };
+                let run = bench.measure(subject, round)?;
+                eprintln!("{}, round {}: {subject} {}", scenario.name(), round + 1, run.measure);
+                if subject == Subject::Worker && round == 0 {
+                    check(&run.settings)?;
+                }
+                figures.add(subject, run.measure);
+            }
+        }
+        say(&format!("\n{}, {} records of 200 bytes:\n{figures}", scenario.name(), args.records));
+    }
+    Ok(())
+}
+
+/// What is fast and wrong does not count.
+fn check(settings: &checker::Settings) -> Result<()> {
+    let verdict = checker::check(settings).context("could not check what the worker stored")?;
+    anyhow::ensure!(verdict.passed(), "the worker stored something else than was reported: {verdict}");
+    eprintln!("checked: {verdict}");
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "figures are the command's answer")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Runs the yardstick by itself: what [`run`] starts as a process of its own.
+pub fn run_baseline(args: &BaselineArgs) -> Result<()> {
+    baseline::run(args)
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            out,
+            "{:.0} reports/s, {:.2} CPU-seconds per million, {:.1} MiB",
+            self.reports_per_second, self.cpu_seconds_per_million, self.peak_mebibytes
+        )
+    }
+}

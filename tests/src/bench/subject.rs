@@ -1,0 +1,198 @@
+//! One run of one process over a backlog, from its first stored record to its last.
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use plaudit_crds::worker::WorkerConfig;
+use redis::Connection;
+
+use super::baseline::counter_key;
+use super::machine;
+use crate::checker::{self, Layout, Rules};
+use crate::stack::process::{Lifetime, Process};
+use crate::stack::{scratch, unique_name};
+
+/// How often progress is looked at: the greatest error of a time.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// A process that stores nothing for so long is stuck.
+const PATIENCE: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    Baseline,
+    Worker,
+}
+
+/// The surroundings of a run.
+#[derive(Clone, Debug)]
+pub struct Bench {
+    pub bootstrap_servers: String,
+    pub store_address: String,
+    pub topic: String,
+    pub partitions: i32,
+    pub records: u64,
+    pub worker: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Measure {
+    /// From the last look that found nothing stored to the first that found everything.
+    pub reports_per_second: f64,
+    /// User and system time of the process, its start included.
+    pub cpu_seconds_per_million: f64,
+    pub peak_mebibytes: f64,
+}
+
+/// A finished run; the store still holds what it wrote.
+#[derive(Debug)]
+pub struct Run {
+    pub measure: Measure,
+    pub settings: checker::Settings,
+}
+
+impl Bench {
+    /// Empties the store and lets the subject copy the whole backlog into it.
+    pub fn measure(&self, subject: Subject, round: u32) -> Result<Run> {
+        let directory = scratch::directory("bench")?;
+        let run = self.measure_in(subject, round, &directory);
+        scratch::remove(&directory);
+        run
+    }
+
+    fn measure_in(&self, subject: Subject, round: u32, directory: &std::path::Path) -> Result<Run> {
+        let client = redis::Client::open(format!("redis://{}/", self.store_address))?;
+        let mut store = client.get_connection()?;
+        redis::cmd("FLUSHALL").arg("SYNC").exec(&mut store)?;
+        let name = unique_name(&format!("bench-{round}"));
+        let key_prefix = format!("{name}:");
+        let config = self.worker_config(&name, &key_prefix)?;
+        let command = match subject {
+            Subject::Worker => {
+                let file = directory.join("worker.yaml");
+                fs::write(&file, config.to_yaml())?;
+                let mut command = Command::new(&self.worker);
+                command.arg("--config").arg(file);
+                command
+            }
+            Subject::Baseline => self.baseline(&key_prefix)?,
+        };
+        let mut process = Process::spawn("bench", command, &directory.join("log"), Lifetime::Tied)?;
+        let pid = process.pid();
+        let elapsed = self.watch(subject, &key_prefix, &mut store, &mut process)?;
+        let millions = self.records as f64 / 1e6;
+        let measure = Measure {
+            reports_per_second: self.records as f64 / elapsed.as_secs_f64(),
+            cpu_seconds_per_million: machine::cpu_seconds(pid)? / millions,
+            peak_mebibytes: machine::peak_mebibytes(pid)?,
+        };
+        match subject {
+            Subject::Worker => process.stop(STOP_LIMIT)?,
+            Subject::Baseline => process.kill()?,
+        }
+        Ok(Run { measure, settings: settings(&config) })
+    }
+
+    /// The time from the first record to the last.
+    fn watch(
+        &self,
+        subject: Subject,
+        key_prefix: &str,
+        store: &mut Connection,
+        process: &mut Process,
+    ) -> Result<Duration> {
+        let mut fences = checker::Store::connect(&self.store_address, key_prefix)?;
+        let (mut begin, mut moved, mut last) = (Instant::now(), Instant::now(), 0);
+        loop {
+            let stored = match subject {
+                Subject::Baseline => counted(key_prefix, store)?,
+                Subject::Worker => self.passed(&mut fences)?,
+            };
+            let now = Instant::now();
+            if stored == 0 {
+                begin = now;
+            }
+            if stored != last {
+                (moved, last) = (now, stored);
+            }
+            if stored >= self.records {
+                return Ok(now - begin);
+            }
+            process.check()?;
+            ensure!(moved.elapsed() < PATIENCE, "{subject} stopped at {stored} of {} records", self.records);
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+
+    /// What the fences have passed; each is written together with the players.
+    fn passed(&self, fences: &mut checker::Store) -> Result<u64> {
+        let mut passed = 0;
+        for partition in 0..self.partitions {
+            passed += fences.fence(partition)?.map_or(0, |fence| fence.position.max(0).unsigned_abs());
+        }
+        Ok(passed)
+    }
+
+    fn baseline(&self, key_prefix: &str) -> Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("bench-baseline")
+            .args(["--bootstrap-servers", &self.bootstrap_servers])
+            .args(["--topic", &self.topic])
+            .args(["--store-address", &self.store_address])
+            .args(["--key-prefix", key_prefix]);
+        Ok(command)
+    }
+
+    /// Every default as a pipeline has it; each of the three policies has two of the six types of the backlog.
+    fn worker_config(&self, group: &str, key_prefix: &str) -> Result<WorkerConfig> {
+        let Self { bootstrap_servers, store_address, topic, .. } = self;
+        let policies = ["latest", "max", "sum"].into_iter().cycle();
+        let types =
+            (1_001..=1_006).zip(policies).map(|(id, policy)| format!("{{type: {id}, policy: {policy}}}"));
+        let types = types.collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "pipeline: bench/bench\n\
+             source: {{bootstrapServers: \"{bootstrap_servers}\", topic: \"{topic}\", consumerGroup: \"{group}\"}}\n\
+             store: {{address: \"{store_address}\", keyPrefix: \"{key_prefix}\"}}\n\
+             achievements: {{types: [{types}]}}\n\
+             deadLetters: {{topic: \"{topic}.dead-letters\"}}\n"
+        );
+        WorkerConfig::from_yaml(&text).context("the benchmark's own configuration is refused")
+    }
+}
+
+/// What the yardstick counts itself.
+fn counted(key_prefix: &str, store: &mut Connection) -> Result<u64> {
+    let count: Option<u64> = redis::cmd("GET").arg(counter_key(key_prefix)).query(store)?;
+    Ok(count.unwrap_or_default())
+}
+
+fn settings(config: &WorkerConfig) -> checker::Settings {
+    let (source, store) = (&config.source, &config.store);
+    checker::Settings {
+        bootstrap_servers: source.bootstrap_servers.clone(),
+        topic: source.topic.clone(),
+        dead_letter_topic: config.dead_letters.topic.clone(),
+        store_address: store.address.clone(),
+        layout: Layout {
+            key_prefix: store.key_prefix.clone(),
+            buckets: store.buckets,
+            consumer_group: Some(source.consumer_group.clone()),
+        },
+        rules: Rules::new(source.format, source.max_clock_skew_seconds, &config.achievements),
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Self::Baseline => "consume + SET",
+            Self::Worker => "plaudit-worker",
+        })
+    }
+}
