@@ -68,15 +68,12 @@ impl fmt::Display for Outcome {
         if timings.unseen > 0 {
             writeln!(out, "           {} more were not seen in the store in time", timings.unseen)?;
         }
-        match self.ending {
-            Some(Ending::Undrained) => {
-                writeln!(out, "\nThe workers did not get to the end of the topic in time.")?
-            }
-            Some(Ending::Large) => {
-                writeln!(out, "\nThe fleet had not shrunk all the way when the demo ended.")?
-            }
-            Some(Ending::Small) | None => {}
-        }
+        let remark = match self.ending {
+            Some(Ending::Undrained) => "\nThe workers did not get to the end of the topic in time.\n",
+            Some(Ending::Large) => "\nThe fleet had not shrunk all the way when the demo ended.\n",
+            Some(Ending::Small) | None => "",
+        };
+        write!(out, "{remark}")?;
         let get = format!("{} players get 10001", example::shown_path("plaudit").map_err(|_| fmt::Error)?);
         write!(out, "\nTo look further:")?;
         for (command, what) in [

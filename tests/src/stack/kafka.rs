@@ -15,6 +15,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::ports::lost_port;
 use super::process::{Lifetime, Process};
 use super::{fetch, ports, scratch, until};
 
@@ -52,21 +53,24 @@ impl Default for KafkaOptions {
 
 impl Kafka {
     /// Starts a broker and returns when it answers.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers have a literal, and each try takes its own copy"
+    )]
     pub fn start(options: KafkaOptions) -> Result<Self> {
-        let mut lost_port = None;
+        let mut lost = None;
         for _ in 0..3 {
             let kafka =
                 Self::at(scratch::directory("kafka")?, ports::free_port()?, options.clone(), Lifetime::Tied)?;
             match kafka.launch() {
                 Ok(()) => return Ok(kafka),
-                // somebody was quicker to listen there
-                Err(error) if format!("{error:#}").contains("Address already in use") => {
-                    lost_port = Some(error)
+                Err(error) if lost_port(&error) => {
+                    lost = Some(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(lost_port.expect("the loop ran")).context("no port for kafka stayed free")
+        Err(lost.expect("the loop ran")).context("no port for kafka stayed free")
     }
 
     pub(crate) fn at(
@@ -286,4 +290,21 @@ fn block_on<F: Future<Output: Send> + Send>(future: F) -> Result<F::Output> {
         });
         thread.join().map_err(|_| anyhow!("a request to kafka panicked"))?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_lost_to_somebody_else_is_recognised() -> Result<()> {
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = taken.local_addr()?.port();
+        let kafka = Kafka::at(scratch::directory("kafka")?, port, KafkaOptions::default(), Lifetime::Tied)?;
+
+        let error = kafka.launch().expect_err("the port is taken");
+
+        assert!(lost_port(&error), "{error:#}");
+        Ok(())
+    }
 }

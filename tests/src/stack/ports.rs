@@ -22,6 +22,11 @@ pub(crate) fn free_port() -> Result<u16> {
     bail!("found no free port between {LOWEST} and {end}")
 }
 
+/// Whether a server could not start because somebody else was quicker to listen there; its log, which the error repeats, says so.
+pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
+    format!("{error:#}").contains("Address already in use")
+}
+
 pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -1,7 +1,7 @@
 //! One Valkey server.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,9 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
+use super::ports::lost_port;
 use super::process::{Lifetime, Process};
 use super::{fetch, ports, scratch, until};
 
+/// Where the server keeps its append-only files (`appenddirname`).
+const AOF: &str = "appendonlydir";
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -46,21 +49,24 @@ impl Default for ValkeyOptions {
 
 impl Valkey {
     /// Starts a server and returns when it answers.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers have a literal, and each try takes its own copy"
+    )]
     pub fn start(options: ValkeyOptions) -> Result<Self> {
-        let mut lost_port = None;
+        let mut lost = None;
         for _ in 0..3 {
             let valkey =
                 Self::at(scratch::directory("valkey")?, ports::free_port()?, options.clone(), Lifetime::Tied);
             match valkey.launch() {
                 Ok(()) => return Ok(valkey),
-                // somebody was quicker to listen there
-                Err(error) if format!("{error:#}").contains("Address already in use") => {
-                    lost_port = Some(error)
+                Err(error) if lost_port(&error) => {
+                    lost = Some(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(lost_port.expect("the loop ran")).context("no port for valkey stayed free")
+        Err(lost.expect("the loop ran")).context("no port for valkey stayed free")
     }
 
     pub(crate) fn at(directory: PathBuf, port: u16, options: ValkeyOptions, lifetime: Lifetime) -> Self {
@@ -100,6 +106,23 @@ impl Valkey {
     /// Stops it if it runs, and starts it again on the same port and data; returns when it answers.
     pub fn restart(&self) -> Result<()> {
         self.stop()?;
+        self.launch()
+    }
+
+    /// Copies the data as they are now: what a replica that lags, or an older disk, would have.
+    pub fn snapshot(&self) -> Result<PathBuf> {
+        let copy = scratch::directory("valkey-copy")?;
+        copy_files(&self.directory.join(AOF), &copy)?;
+        Ok(copy)
+    }
+
+    /// Kills it and starts it with the data of a [`Valkey::snapshot`]: every write since is lost.
+    pub fn restart_from(&self, snapshot: &Path) -> Result<()> {
+        self.kill()?;
+        let data = self.directory.join(AOF);
+        std::fs::remove_dir_all(&data).with_context(|| format!("could not remove {}", data.display()))?;
+        std::fs::create_dir(&data)?;
+        copy_files(snapshot, &data)?;
         self.launch()
     }
 
@@ -159,4 +182,30 @@ fn ping(client: &redis::Client) -> redis::RedisResult<()> {
     let mut connection = client.get_connection_with_timeout(Duration::from_millis(500))?;
     connection.set_read_timeout(Some(Duration::from_millis(500)))?;
     redis::cmd("PING").query(&mut connection)
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(from).with_context(|| format!("could not read {}", from.display()))? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_lost_to_somebody_else_is_recognised() -> Result<()> {
+        let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let port = taken.local_addr()?.port();
+        let valkey =
+            Valkey::at(scratch::directory("valkey")?, port, ValkeyOptions::default(), Lifetime::Tied);
+
+        let error = valkey.launch().expect_err("the port is taken");
+
+        assert!(lost_port(&error), "{error:#}");
+        Ok(())
+    }
 }
