@@ -29,6 +29,7 @@ check: setup ## formatting, lints, licences and advisories
 
 bench: setup ## reports per second, CPU and memory, beside the bare minimum of work
 	tools/fetch
+	cargo build --release -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench
 
 fmt: ## format the code

@@ -1,5 +1,7 @@
 //! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
 
+pub mod bench;
 pub mod checker;
+pub mod demo;
 pub mod example;
 pub mod stack;

@@ -5,10 +5,9 @@ use std::io::Read;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use plaudit_tests::checker;
-use plaudit_tests::example;
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
+use plaudit_tests::{bench, checker, demo, example};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -19,11 +18,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Args),
     /// Start Kafka and Valkey in the background, and say what to try with them
     Up,
     /// Stop what `up` started and remove its data
     Down,
     Check(checker::Args),
+    Bench(bench::Args),
+    /// The least work that could be done, as a process that the benchmark measures
+    #[command(hide = true)]
+    BenchBaseline(bench::BaselineArgs),
     /// Hold a stack until standard input ends; a test kills this one
     #[command(hide = true)]
     Hold,
@@ -31,11 +35,19 @@ enum Command {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Command::Demo(args) => ensure_passed(demo::run(&args)?),
         Command::Up => up(),
         Command::Down => down(),
         Command::Check(args) => args.run(),
+        Command::Bench(args) => bench::run(&args),
+        Command::BenchBaseline(args) => bench::run_baseline(&args),
         Command::Hold => hold(),
     }
+}
+
+fn ensure_passed(passed: bool) -> Result<()> {
+    anyhow::ensure!(passed, "not every report is accounted for");
+    Ok(())
 }
 
 fn up() -> Result<()> {
