@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the scripts beside it: where things are, and how to say them.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${PLAUDIT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/plaudit}
