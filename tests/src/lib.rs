@@ -1,7 +1,9 @@
 //! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
 
 pub mod bench;
+pub mod chaos;
 pub mod checker;
 pub mod demo;
 pub mod example;
+pub mod scene;
 pub mod stack;

@@ -331,7 +331,8 @@ async fn store<S: Store, D: Letters>(
 ) -> Result<bool, Halt> {
     let Drained { batch, letters, upto, records, poison, charge } = drained;
     if lane.mutation == Mutation::CommitBeforeWrite {
-        lane.shared.committable.store(upto, Ordering::Relaxed);
+        writer.claim(lane, upto).await?;
+        publish(lane, writer);
     }
     writer.send_letters(lane, &letters).await?;
     writer.store_batch(lane, &batch, upto).await?;

@@ -164,6 +164,12 @@ impl<S: Store, D: Letters> Writer<S, D> {
         Ok(())
     }
 
+    /// Says that everything below `upto` is stored, before it is: [`Mutation::CommitBeforeWrite`].
+    pub(super) async fn claim(&mut self, lane: &LaneContext, upto: i64) -> Result<(), Halt> {
+        self.processed = upto;
+        self.flush(lane, true).await
+    }
+
     /// Reads the fence and compares it; the way out of doubt when there is nothing to load.
     pub async fn verify(&mut self, lane: &LaneContext, backoff: &mut Backoff) -> Result<(), Halt> {
         loop {

@@ -1,0 +1,194 @@
+//! A scene is one pipeline on real servers: its topics, its keys, the workers a test starts and ends, and the verdict.
+
+mod log;
+mod worker;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use plaudit::load::{self, Load, Mix, Pace, Reports, Summary};
+use plaudit_crds::worker::{Http, WorkerConfig, WorkerDeadLetters, WorkerSource, WorkerStore};
+use plaudit_crds::{
+    AchievementType, Achievements, Batch, Format, InitialOffset, OnError, Policy, Properties, Unlisted,
+};
+
+pub use self::log::{Log, Outgoing};
+pub use self::worker::Worker;
+use crate::checker::{self, Layout, Rules, Settings, Verdict};
+use crate::stack::{Kafka, Valkey, scratch, unique_name, until};
+
+/// Types of the generator, by turns: levels, counters, deltas.
+pub const TYPES: u32 = 6;
+
+/// One pipeline on a Kafka and a Valkey.
+#[derive(Debug)]
+pub struct Scene<'a> {
+    pub kafka: &'a Kafka,
+    pub valkey: &'a Valkey,
+    pub config: WorkerConfig,
+    pub partitions: i32,
+    directory: PathBuf,
+}
+
+impl<'a> Scene<'a> {
+    /// Creates the topics and picks a key prefix and a group of its own; `tweak` changes the configuration.
+    pub fn new(
+        (kafka, valkey): (&'a Kafka, &'a Valkey),
+        name: &str,
+        partitions: i32,
+        tweak: impl FnOnce(&mut WorkerConfig),
+    ) -> Result<Self> {
+        let name = unique_name(name);
+        let mut config = config(kafka, valkey, &name);
+        tweak(&mut config);
+        kafka.create_topic(&config.source.topic, partitions, &[])?;
+        kafka.create_topic(&config.dead_letters.topic, 1, &[])?;
+        let directory = scratch::directory("scene")?;
+        Ok(Self { kafka, valkey, config, partitions, directory })
+    }
+
+    /// Starts a worker and returns when its endpoints answer.
+    pub fn start_worker(&self) -> Result<Worker> {
+        self.start_mutant("none")
+    }
+
+    /// Starts a worker that leaves out a part of the protocol.
+    pub fn start_mutant(&self, mutation: &str) -> Result<Worker> {
+        Worker::start(&self.directory, &self.config, mutation)
+    }
+
+    /// Produces made-up reports and waits until all are acknowledged.
+    pub fn load(&self, mix: Mix, count: u64, rate: f64) -> Result<Summary> {
+        let load = Load {
+            bootstrap_servers: self.kafka.bootstrap(),
+            topic: self.config.source.topic.clone(),
+            compression: "lz4".to_owned(),
+            reports: Reports::Generated(Box::new(mix)),
+            pace: Pace { rate, burst: None },
+            count: Some(count),
+            duration: None,
+        };
+        let summary = load::produce(&load, &std::sync::Arc::default(), &mut |_| ())?;
+        ensure!(summary.complete(), "the load is incomplete: {summary}");
+        Ok(summary)
+    }
+
+    /// The topics of the scene, for a few records of one's own.
+    pub fn log(&self) -> Result<Log> {
+        Log::new(&self.kafka.bootstrap(), &self.config.source.topic, &self.config.dead_letters.topic)
+    }
+
+    /// Waits until the group has committed the whole topic.
+    pub fn wait_until_committed(&self, limit: Duration) -> Result<()> {
+        let log = self.log()?;
+        let group = &self.config.source.consumer_group;
+        until("everything to be committed", limit, || {
+            let ends = log.ends()?;
+            let committed = log.committed(group)?;
+            Ok((ends == committed).then_some(()))
+        })
+        .with_context(|| format!("ends {:?}, committed {:?}", log.ends(), log.committed(group)))
+    }
+
+    /// What the checker says of topic, dead letters and store as they are now.
+    pub fn check(&self) -> Result<Verdict> {
+        let source = &self.config.source;
+        Ok(checker::check(&Settings {
+            bootstrap_servers: self.kafka.bootstrap(),
+            topic: source.topic.clone(),
+            dead_letter_topic: self.config.dead_letters.topic.clone(),
+            store_address: self.valkey.address(),
+            layout: Layout {
+                key_prefix: self.config.store.key_prefix.clone(),
+                buckets: self.config.store.buckets,
+                consumer_group: Some(source.consumer_group.clone()),
+            },
+            rules: Rules::new(source.format, source.max_clock_skew_seconds, &self.config.achievements),
+        })?)
+    }
+
+    /// Fails with the differences unless everything reported is stored exactly once.
+    pub fn assert_exact(&self) -> Result<Verdict> {
+        let verdict = self.check()?;
+        ensure!(verdict.passed() && verdict.not_stored_yet == 0, "{verdict}");
+        Ok(verdict)
+    }
+}
+
+/// A mix that exercises everything: sums with negative deltas, late and repeated reports, bad and misrouted records.
+pub fn rough_mix(seed: u64, players: u64) -> Mix {
+    Mix {
+        negative_share: 0.2,
+        late_share: 0.05,
+        late_by: Duration::from_secs(60),
+        duplicate_share: 0.02,
+        bad_share: 0.005,
+        bad_kinds: load::Bad::ALWAYS.to_vec(),
+        ahead_by: Duration::from_secs(1_800),
+        ..smooth_mix(seed, players)
+    }
+}
+
+/// A mix without anything unusual.
+pub fn smooth_mix(seed: u64, players: u64) -> Mix {
+    Mix {
+        seed,
+        format: Format::Json,
+        players,
+        first_uin: 10_001,
+        order: load::PlayerOrder::Zipf(1.0),
+        spread: true,
+        types: load::ItemType::assorted(TYPES),
+        max_items: 3,
+        data_share: 0.25,
+        data_bytes: 24,
+        report_bytes: None,
+        negative_share: 0.0,
+        late_share: 0.0,
+        late_by: Duration::ZERO,
+        duplicate_share: 0.0,
+        misrouted_share: 0.0,
+        bad_share: 0.0,
+        bad_kinds: Vec::new(),
+        ahead_by: Duration::ZERO,
+    }
+}
+
+/// Latest, max and sum by turns, as the generator's types are meant.
+pub fn achievements() -> Achievements {
+    let policy = |at: u32| [Policy::Latest, Policy::Max, Policy::Sum][at as usize % 3];
+    let types =
+        (0..TYPES).map(|at| AchievementType { r#type: i64::from(1_001 + at), policy: policy(at) }).collect();
+    Achievements { default_policy: Policy::Latest, unlisted: Unlisted::Accept, types }
+}
+
+fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
+    WorkerConfig {
+        pipeline: format!("tests/{name}"),
+        source: WorkerSource {
+            bootstrap_servers: kafka.bootstrap(),
+            topic: name.to_owned(),
+            consumer_group: format!("tests.{name}"),
+            initial_offset: InitialOffset::Earliest,
+            format: Format::Json,
+            max_clock_skew_seconds: 300,
+            properties: Properties { session_timeout_ms: Some(6_000), ..Properties::default() },
+        },
+        store: WorkerStore {
+            address: valkey.address(),
+            key_prefix: format!("{name}:"),
+            buckets: 240,
+            max_value_bytes: 16_384,
+        },
+        achievements: achievements(),
+        dead_letters: WorkerDeadLetters {
+            topic: format!("{name}.dead-letters"),
+            on_error: OnError::DeadLetter,
+        },
+        batch: Batch::default(),
+        memory_budget_bytes: 32 << 20,
+        http: Http { address: "127.0.0.1:0".to_owned() },
+        drain_deadline_seconds: 5,
+    }
+}

@@ -1,0 +1,140 @@
+//! One worker process of a scene.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use plaudit_crds::worker::WorkerConfig;
+
+use crate::stack::process::{Lifetime, Process};
+use crate::stack::until;
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// A running worker; killed when dropped.
+#[derive(Debug)]
+pub struct Worker {
+    process: Process,
+    log: PathBuf,
+    address: String,
+}
+
+impl Worker {
+    pub(super) fn start(directory: &Path, config: &WorkerConfig, mutation: &str) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("worker-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = |ending: &str| directory.join(format!("{name}.{ending}"));
+        std::fs::write(path("yaml"), config.to_yaml())
+            .context("could not write the worker's configuration")?;
+        let mut command = Command::new(program()?);
+        command.arg("--config").arg(path("yaml")).arg("--address-file").arg(path("address"));
+        command.env("PLAUDIT_TEST_MUTATION", mutation).env("PLAUDIT_LOG", "info,plaudit_worker=debug");
+        let mut process = Process::spawn("a worker", command, &path("log"), Lifetime::Tied)?;
+        let address = until("the worker's address", START_LIMIT, || {
+            process.check()?;
+            Ok(std::fs::read_to_string(path("address")).ok())
+        })?;
+        Ok(Self { process, log: path("log"), address })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.stop(STOP_LIMIT)
+    }
+
+    /// SIGTERM, without waiting.
+    pub fn terminate(&self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)
+    }
+
+    /// SIGSTOP.
+    pub fn pause(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The document at `/lanes`.
+    pub fn lanes(&self) -> Result<serde_json::Value> {
+        let (_, body) = self.get("/lanes")?;
+        serde_json::from_str(&body).context("/lanes is not JSON")
+    }
+
+    /// The lane of a partition, once `wanted` says so.
+    pub fn wait_for_lane(
+        &self,
+        partition: i32,
+        limit: Duration,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> Result<serde_json::Value> {
+        let lane = || -> Result<Option<serde_json::Value>> {
+            let lanes = self.lanes()?;
+            let found = lanes["lanes"]
+                .as_array()
+                .and_then(|lanes| lanes.iter().find(|lane| lane["partition"] == partition));
+            Ok(found.filter(|lane| wanted(lane)).cloned())
+        };
+        until("the lane", limit, lane).with_context(|| format!("{:?}\n{}", self.lanes(), self.log()))
+    }
+
+    /// The sum over all labels of a metric that are written as given: `name` or `name{label="value"}`.
+    pub fn metric(&self, name: &str) -> Result<f64> {
+        let (_, body) = self.get("/metrics")?;
+        let matches = |line: &&str| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' ') || (rest.starts_with('{') && !name.contains('{')))
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        let values: Vec<f64> = body.lines().filter(matches).filter_map(value).collect();
+        if values.is_empty() {
+            bail!("there is no metric {name}");
+        }
+        Ok(values.iter().sum())
+    }
+
+    /// Status and body of a GET.
+    pub fn get(&self, path: &str) -> Result<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.address).context("the worker does not listen")?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
+        Ok((status, body.to_owned()))
+    }
+}
+
+/// The worker built with the tests: beside this program, or beside its folder for a test program.
+fn program() -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let name = "worker-under-test";
+    let beside =
+        here.parent().into_iter().chain(here.parent().and_then(Path::parent)).map(|folder| folder.join(name));
+    beside
+        .into_iter()
+        .find(|path| path.exists())
+        .with_context(|| format!("{name} is not built: cargo build -p plaudit-tests"))
+}

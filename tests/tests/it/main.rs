@@ -1,0 +1,7 @@
+//! The worker on real Kafka and Valkey: one test for each promise.
+
+mod bad_records;
+mod chaos;
+mod exactness;
+mod reading;
+mod takeover;
