@@ -3,6 +3,7 @@
 //! The loop below does I/O and decides nothing: [`plan`](crate::plan) says how many workers run, [`fleet`] which process that means.
 
 mod ask;
+mod error;
 pub mod fleet;
 mod http;
 mod look;
@@ -18,16 +19,16 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::observe::{Monitor, ObserveError};
+use crate::observe::Monitor;
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
+pub use error::LocalError;
 use fleet::{Action, Fleet, worker_name};
 use look::Look;
 use process::Process;
-pub use process::StartError;
 use state_dir::StateDir;
-pub use state_dir::{StateDirError, default_state_dir};
+pub use state_dir::default_state_dir;
 
 /// Beyond a worker's own drain deadline it leaves its group and closes its connections, which may take as long as a session.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
@@ -49,26 +50,6 @@ pub struct Options {
     pub period: Duration,
 }
 
-/// Why a fleet could not run.
-#[derive(Debug, thiserror::Error)]
-pub enum LocalError {
-    /// The runtime, a signal or a file failed.
-    #[error("could not {what}")]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The state directory cannot be used.
-    #[error(transparent)]
-    StateDir(#[from] StateDirError),
-    /// Kafka cannot be asked.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-}
-
 /// Runs workers until SIGINT or SIGTERM, then drains them; a second signal ends everything at once. `show` gets each look.
 ///
 /// Blocks its thread, which must live as long as the program: the system ends a thread's children with it.
@@ -88,8 +69,7 @@ pub fn run(options: Options, show: &mut dyn FnMut(&Snapshot)) -> Result<(), Loca
             terminate: signal(SignalKind::terminate()).map_err(system("listen to signals"))?,
         };
         let runner = Runner::new(options)?;
-        runner.run(signals, show).await;
-        Ok(())
+        runner.run(signals, show).await
     })
 }
 
@@ -137,7 +117,7 @@ impl Runner {
         })
     }
 
-    async fn run(mut self, mut signals: Signals, show: &mut dyn FnMut(&Snapshot)) {
+    async fn run(mut self, mut signals: Signals, show: &mut dyn FnMut(&Snapshot)) -> Result<(), LocalError> {
         let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut questions = JoinSet::new();
@@ -166,16 +146,17 @@ impl Runner {
                 _ = signals.terminate.recv() => if self.stop() { break },
             }
         }
+        let workers = self.processes.len();
         // What is left after a second signal dies with its handle.
         self.processes.clear();
         self.answers.clear();
         self.look(show);
+        if workers == 0 { Ok(()) } else { Err(LocalError::Killed { workers }) }
     }
 
     /// The first signal drains; true for the second one.
     fn stop(&mut self) -> bool {
         if self.stopping {
-            tracing::warn!(workers = self.processes.len(), "second signal: workers killed");
             return true;
         }
         tracing::info!(workers = self.processes.len(), "draining; a second signal ends at once");

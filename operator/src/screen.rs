@@ -39,18 +39,32 @@ pub fn render(snapshot: &Snapshot, extra_lines: &[String]) -> String {
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
     let ready = snapshot.workers.iter().filter(|worker| worker.ready).count();
-    let status = condition(snapshot, "Ready").map_or("Unknown", |ready| ready.status.as_str());
     let text = format!(
-        "{:>5}  ready {status}  workers {ready}/{}  lag {}  {}  conflicts {}  {}: {}",
+        "{:>6}  workers {ready}/{}  lag {}  {}  conflicts {}  {}",
         duration(snapshot.age_seconds),
         snapshot.decision.result,
         lag(total_lag(snapshot)),
         rate(snapshot.rate),
         grouped(snapshot.conflicts),
-        snapshot.decision.reason,
-        snapshot.decision.message,
+        headline(snapshot),
     );
     cut(&text, WIDTH)
+}
+
+/// What matters most: the end, then what is wrong, then the last decision.
+fn headline(snapshot: &Snapshot) -> String {
+    let draining = snapshot.workers.iter().filter(|worker| worker.state == "draining").count();
+    if draining > 0 && draining == snapshot.workers.len() {
+        return "draining".to_owned();
+    }
+    let decision = &snapshot.decision;
+    match condition(snapshot, "Ready").filter(|ready| ready.status != "True") {
+        Some(ready) => format!("not ready: {}: {}", ready.reason, ready.message),
+        None => match decision.formula.filter(|asked| *asked != decision.result) {
+            Some(asked) => format!("ready  {}, {asked} asked for", decision.reason),
+            None => format!("ready  {}", decision.reason),
+        },
+    }
 }
 
 /// The columns of the resource, in the order of its CRD.
@@ -104,7 +118,8 @@ fn facts(snapshot: &Snapshot) -> String {
         fact("Status", &format!("{}: {}", ready.reason, ready.message));
     }
     let decision = &snapshot.decision;
-    fact("Decision", &format!("{} workers, {}: {}", decision.result, decision.reason, decision.message));
+    let workers = if decision.result == 1 { "worker" } else { "workers" };
+    fact("Decision", &format!("{} {workers}, {}: {}", decision.result, decision.reason, decision.message));
     fact(
         "Now",
         &format!(

@@ -89,7 +89,9 @@ fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verd
     if let Some((reason, message)) = stopped_lane(observed) {
         return Verdict::new("False", reason, message);
     }
-    match parts.into_iter().find(|part| part.status != "True") {
+    // What is known to be wrong comes before what is only unknown because of it.
+    let first = |status| parts.into_iter().find(|part| part.status == status);
+    match first("False").or_else(|| first("Unknown")) {
         Some(part) => Verdict { status: "False", ..part.clone() },
         None => Verdict::new("True", "Available", "reports are read, merged and stored"),
     }
@@ -337,10 +339,16 @@ mod tests {
                 observed(found(0), vec![in_use]),
                 "Ready=False StoreInUse: partition 0 stopped: the store belongs to group other",
             ),
+            ("", observed(found(0), vec![]), "Ready=False Starting: 0 of 1 workers are ready"),
             (
                 "",
-                observed(found(0), vec![]),
+                observed(found(0), vec![WorkerState { ready: true, ..WorkerState::default() }]),
                 "Ready=False NoWorker: no worker says whether the store answers",
+            ),
+            (
+                "",
+                observed(found(0), vec![crashed.clone()]),
+                "Ready=False Restarting: 0 of 1 workers are ready; w-0 exited with status 1",
             ),
             (
                 "  scaling: {minReplicas: 2}",

@@ -58,7 +58,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let pipeline = pipeline_file::checked(&object)?;
     let worker_binary = match &args.worker_binary {
-        Some(path) => path.clone(),
+        Some(path) if path.is_file() => path.clone(),
+        Some(path) => {
+            return Err(Mistake(anyhow::anyhow!(
+                "{} is no file; give the worker to --worker-binary",
+                path.display()
+            ))
+            .into());
+        }
         None => find_worker().map_err(Mistake)?,
     };
     let state_dir = args.state_dir.clone();

@@ -75,7 +75,7 @@ impl Look {
                 from = self.replicas,
                 to = plan.replicas,
                 reason = plan.decision.reason,
-                message = plan.decision.message,
+                because = plan.decision.message,
                 "replicas changed"
             );
         }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use super::process::StartError;
 use super::*;
 use crate::observe::LanesReport;
 

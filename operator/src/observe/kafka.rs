@@ -205,3 +205,52 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::CommitMode;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+
+    use super::*;
+    use crate::pipeline::parse;
+    use crate::pipeline::tests::object;
+
+    #[test]
+    fn offsets_come_from_the_log_and_from_the_group() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("reports", 3, 1).expect("a topic");
+        let mut pipeline = parse(&object("")).expect("a pipeline");
+        pipeline.source.bootstrap_servers = cluster.bootstrap_servers();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap_servers())
+            .create()
+            .expect("a producer");
+        for partition in [0, 0, 0, 2] {
+            let record = BaseRecord::<(), str>::to("reports").partition(partition).payload("x");
+            producer.send(record).expect("a record is queued");
+        }
+        producer.flush(Duration::from_secs(10)).expect("records are stored");
+        let offsets = Offsets::connect(&pipeline).expect("a client");
+        let mut committed = TopicPartitionList::new();
+        committed.add_partition_offset("reports", 0, Offset::Offset(2)).expect("an offset");
+        offsets.consumer.commit(&committed, CommitMode::Sync).expect("the group has a commit");
+
+        let found = offsets.read().expect("the topic exists");
+
+        let partition = |partition, committed, log_end| PartitionOffsets {
+            partition,
+            committed,
+            log_start: Some(0),
+            log_end: Some(log_end),
+        };
+        assert_eq!(
+            found,
+            [
+                partition(0, Committed::Offset(2), 3),
+                partition(1, Committed::Nothing, 0),
+                partition(2, Committed::Nothing, 1),
+            ]
+        );
+    }
+}

@@ -95,9 +95,23 @@ Loading: 10 s left
 
 #[test]
 fn a_line_says_the_same_in_short() {
+    let good = snapshot(4, "");
+    let mut capped = snapshot(4, "  scaling: {maxReplicas: 1}");
+    capped.workers.clear();
+    let suspended = snapshot(4, "  suspend: true");
+    let mut draining = snapshot(4, "");
+    draining.workers.remove(0);
+
+    let lines = [&good, &capped, &suspended, &draining].map(line);
+
     assert_eq!(
-        line(&snapshot(4, "")),
-        " 2m5s  ready True  workers 1/2  lag 12,000  52,310 reports/s  conflicts 0  FollowsLag: a lag of 120…"
+        lines,
+        [
+            "  2m5s  workers 1/2  lag 12,000  52,310 reports/s  conflicts 0  ready  FollowsLag",
+            "  2m5s  workers 0/1  lag 12,000  52,310 reports/s  conflicts 0  ready  AtMaximum, 2 asked for",
+            "  2m5s  workers 1/0  lag 12,000  52,310 reports/s  conflicts 0  not ready: Suspended: the pipeline …",
+            "  2m5s  workers 0/2  lag 12,000  52,310 reports/s  conflicts 0  draining",
+        ]
     );
 }
 
