@@ -35,8 +35,8 @@ bench: setup ## reports per second, CPU and memory, beside the bare minimum of w
 fmt: ## format the code
 	cargo fmt --all
 
-generate: ## write the generated files again (CRD YAML); the tests fail when they are out of date
-	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds
+generate: ## write the generated files again (CRD YAML, metrics table); the tests fail when they are out of date
+	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds -p plaudit-worker --lib
 
 setup:
 	@tools/setup

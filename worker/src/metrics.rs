@@ -169,11 +169,42 @@ fn opts(name: &str, help: &str) -> Opts {
 mod tests {
     use super::*;
 
-    #[test]
-    fn counters_end_in_total_and_every_metric_says_what_it_is() {
+    /// The table of docs/metrics.md below its heading.
+    fn table(metrics: &Metrics) -> String {
+        let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+        for family in metrics.registry.gather() {
+            let labels: Vec<&str> =
+                family.get_metric()[0].get_label().iter().map(prometheus::proto::LabelPair::name).collect();
+            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
+            let labels = labels.join(", ");
+            table += &format!("| `{}` | {kind} | {labels} | {} |\n", family.name(), family.help());
+        }
+        table
+    }
+
+    fn metrics_with_every_label() -> Metrics {
         let metrics = Metrics::new().unwrap();
         metrics.lag.with_label_values(&["0"]).set(1);
         metrics.stage.with_label_values(&["load"]).observe(0.1);
+        metrics
+    }
+
+    /// UPDATE_GENERATED=1 (`make generate`) writes the file instead.
+    #[test]
+    fn the_documented_metrics_are_the_exported_ones() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (head, _) = text.split_once("| metric |").unwrap();
+        let generated = format!("{head}{}", table(&metrics_with_every_label()));
+        if std::env::var_os("UPDATE_GENERATED").is_some() {
+            std::fs::write(path, &generated).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), generated, "run `make generate`");
+    }
+
+    #[test]
+    fn counters_end_in_total_and_every_metric_says_what_it_is() {
+        let metrics = metrics_with_every_label();
         for family in metrics.registry.gather() {
             assert!(family.name().starts_with("plaudit_") && !family.help().is_empty());
             let is_counter = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
