@@ -159,13 +159,19 @@ impl Generator {
         if let Some(record) = self.duplicate(now_ms) {
             return record;
         }
-        let report = self.report();
+        let mut report = self.report();
         self.made += 1;
         let key = Some(report.uin.to_string().into_bytes());
         if self.happens(self.mix.bad_share)
             && let Some(bad) = Bad::draw(&self.mix.bad_kinds, &mut self.rng)
         {
             *self.tally.bad.entry(bad).or_default() += 1;
+            if bad == Bad::Overflow
+                && let Some(delta) = self.mix.types.iter().find(|known| known.values == Values::Delta)
+            {
+                // Only a sum can overflow.
+                report.items[0].r#type = delta.id;
+            }
             let payload = bad.spoil(report, self.mix.format);
             let ahead_ms = if bad == Bad::Future { self.mix.ahead_by.as_millis() as i64 } else { 0 };
             return Record { key, payload, timestamp_ms: now_ms + ahead_ms };
@@ -209,7 +215,7 @@ impl Generator {
         let uin = self.mix.first_uin + rank;
         let mut report = Report { uin, ..Report::default() };
         if self.mix.spread {
-            spread(&mut report, self.rng.u64(..3));
+            report.spread(self.rng.u64(..3));
         }
         let items = self.rng.usize(1..=self.mix.max_items.max(1));
         report.items = (0..items).map(|_| self.item()).collect();
@@ -278,18 +284,6 @@ impl Generator {
     fn happens(&mut self, share: f64) -> bool {
         share > 0.0 && self.rng.f64() < share
     }
-}
-
-/// One of three players of a UIN; one with a role that a key has to escape.
-fn spread(report: &mut Report, slot: u64) {
-    let mixed = (report.uin * 3 + slot).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let pick = |shift: u32, count: u64| ((mixed >> shift) % count) as u32 + 1;
-    (report.platform, report.zone, report.server) = (pick(16, 2), pick(24, 4), pick(32, 8));
-    report.role = match slot {
-        0 => String::new(),
-        1 => (mixed >> 40).to_string(),
-        _ => "rôle {2}:#".to_owned(),
-    };
 }
 
 #[cfg(test)]

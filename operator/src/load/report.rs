@@ -24,6 +24,18 @@ pub struct Item {
 }
 
 impl Report {
+    /// Makes it one of three players of its UIN; one has a role that a key has to escape.
+    pub fn spread(&mut self, slot: u64) {
+        let mixed = (self.uin * 3 + slot).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let pick = |shift: u32, count: u64| ((mixed >> shift) % count) as u32 + 1;
+        (self.platform, self.zone, self.server) = (pick(16, 2), pick(24, 4), pick(32, 8));
+        self.role = match slot {
+            0 => String::new(),
+            1 => (mixed >> 40).to_string(),
+            _ => "rôle {2}:#".to_owned(),
+        };
+    }
+
     pub fn encode(&self, format: Format) -> Vec<u8> {
         match format {
             Format::Json => self.to_json(),

@@ -7,32 +7,35 @@ use plaudit::load::{self, Load, Mix, Pace, PlayerOrder, Reports};
 
 use crate::stack::{Kafka, unique_name};
 
-/// So often each player comes back in a backlog, as players do.
-const RETURNS: u64 = 10;
 const REPORT_BYTES: usize = 200;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Scenario {
-    /// No two reports of a batch can be merged.
-    OnceABatch,
+    /// Nothing can be merged, and nothing is stored before: the least that a worker can save.
+    PlayersOnce,
     /// Three reports of a player follow each other.
     ThreeReports,
+    /// Every player once a batch, but each comes back, so that records are read and grow.
+    PlayersReturn,
 }
 
 impl Scenario {
-    pub const ALL: [Self; 2] = [Self::OnceABatch, Self::ThreeReports];
+    pub const ALL: [Self; 3] = [Self::PlayersOnce, Self::ThreeReports, Self::PlayersReturn];
 
     pub fn name(self) -> &'static str {
         match self {
-            Self::OnceABatch => "every player once a batch",
+            Self::PlayersOnce => "every player once",
             Self::ThreeReports => "three reports a player",
+            Self::PlayersReturn => "every player once a batch, ten times in all",
         }
     }
 
-    fn reports_each(self) -> u64 {
+    /// Reports of a player in a row, and how often the player comes.
+    fn shape(self) -> (u64, u64) {
         match self {
-            Self::OnceABatch => 1,
-            Self::ThreeReports => 3,
+            Self::PlayersOnce => (1, 1),
+            Self::ThreeReports => (3, 1),
+            Self::PlayersReturn => (1, 10),
         }
     }
 }
@@ -42,9 +45,9 @@ pub fn create(kafka: &Kafka, scenario: Scenario, records: u64, partitions: i32) 
     let topic = unique_name("bench");
     kafka.create_topic(&topic, partitions, &[])?;
     kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
-    let reports_each = scenario.reports_each();
+    let (reports_each, returns) = scenario.shape();
     let mix = Mix {
-        players: (records / reports_each / RETURNS).max(1),
+        players: records.div_ceil(reports_each * returns).max(1),
         order: PlayerOrder::InTurn { reports_each },
         report_bytes: Some(REPORT_BYTES),
         data_share: 0.0,

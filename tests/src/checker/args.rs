@@ -1,5 +1,6 @@
 //! What can be typed after `plaudit-tests check`, and the [`Settings`] it means.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -37,7 +38,6 @@ impl Args {
         let text = std::fs::read_to_string(&self.file).with_context(|| format!("cannot read {file}"))?;
         let pipeline = AchievementPipeline::from_yaml(&text).with_context(|| format!("cannot use {file}"))?;
         let verdict: Verdict = check(&self.settings(&pipeline))?;
-        use std::io::Write as _;
         writeln!(std::io::stdout(), "{verdict}")?;
         anyhow::ensure!(verdict.passed(), "the store is not what the reports make");
         Ok(())
