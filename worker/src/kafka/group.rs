@@ -53,6 +53,8 @@ pub struct GroupContext {
     pub(super) metrics: Arc<Metrics>,
     drain_deadline: Duration,
     commands: Sender<Command>,
+    /// Set when the worker stops: partitions that still come get no lane.
+    closing: AtomicBool,
 }
 
 impl std::fmt::Debug for GroupContext {
@@ -70,7 +72,8 @@ impl GroupContext {
         spawn: SpawnLane,
     ) -> Self {
         let (consumer, lanes) = (OnceLock::new(), Mutex::new(HashMap::new()));
-        Self { consumer, lanes, spawn, topic: topic.into(), metrics, drain_deadline, commands }
+        let closing = AtomicBool::new(false);
+        Self { consumer, lanes, spawn, topic: topic.into(), metrics, drain_deadline, commands, closing }
     }
 
     /// Tells the context its own consumer, before the first poll.
@@ -110,7 +113,8 @@ impl GroupContext {
         if let Err(error) = assigned.and_then(|()| consumer.pause(&placeholders)) {
             tracing::error!(%error, "cannot assign partitions");
         }
-        for (partition, source) in queues {
+        let closing = self.closing.load(Ordering::Relaxed);
+        for (partition, source) in queues.into_iter().filter(|_| !closing) {
             let Some((source, nonce, stray)) = source else { continue };
             let shared = Arc::new(LaneShared::new(partition, nonce));
             let stop = CancellationToken::new();
@@ -139,15 +143,7 @@ impl GroupContext {
             let mut lanes = lock(&self.lanes);
             partitions.iter().filter_map(|partition| lanes.remove(partition)).collect()
         };
-        // Nothing a lane of a lost partition still finishes can be committed.
-        let deadline = if lost { Duration::ZERO } else { self.drain_deadline };
-        drain(&leaving, deadline);
-        if !lost {
-            self.commit_last(&leaving);
-        }
-        for lane in &leaving {
-            let _ = self.metrics.lag.remove_label_values(&[&lane.shared.partition.to_string()]);
-        }
+        self.end(&leaving, lost);
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
@@ -156,6 +152,24 @@ impl GroupContext {
             tracing::error!(%error, "cannot give partitions back");
         }
         tracing::info!(?partitions, lost, "partitions revoked");
+    }
+
+    /// Ends every lane, as a revocation of all partitions would.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let leaving: Vec<LaneHandle> = lock(&self.lanes).drain().map(|(_, lane)| lane).collect();
+        self.end(&leaving, false);
+    }
+
+    fn end(&self, lanes: &[LaneHandle], lost: bool) {
+        // Nothing a lane of a lost partition still finishes can be committed.
+        drain(lanes, if lost { Duration::ZERO } else { self.drain_deadline });
+        if !lost {
+            self.commit_last(lanes);
+        }
+        for lane in lanes {
+            let _ = self.metrics.lag.remove_label_values(&[&lane.shared.partition.to_string()]);
+        }
     }
 
     /// Commits what the lanes finished; on a thread of its own, because the call has no timeout.

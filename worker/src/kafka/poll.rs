@@ -23,8 +23,10 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
 const OBSERVE: Duration = Duration::from_secs(1);
 /// How soon the committing thread notices that it is over.
 const STOP_CHECK: Duration = Duration::from_millis(50);
-/// Leaving the group is given up after this.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A commit under way is waited for so long before the group is left.
+const COMMITTER_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same complaint of the client is repeated after this: without a broker it comes twenty times a second.
+const COMPLAIN: Duration = Duration::from_secs(10);
 
 /// What a lane asks of the poll thread.
 #[derive(Debug)]
@@ -65,18 +67,20 @@ impl PollThread {
         self.consumer.subscribe(&[&topic])?;
         let committer = self.start_committer(stop);
         let mut observed = Instant::now();
+        let mut complaint = None;
         while !stop.is_cancelled() {
-            self.poll()?;
+            self.poll(&mut complaint)?;
             self.serve_commands();
             if observed.elapsed() >= OBSERVE {
                 self.observe_log_ends();
                 observed = Instant::now();
             }
         }
-        self.leave(&committer)
+        self.leave(&committer);
+        Ok(())
     }
 
-    fn poll(&self) -> Result<(), KafkaError> {
+    fn poll(&self, complaint: &mut Option<(KafkaError, Instant)>) -> Result<(), KafkaError> {
         match self.consumer.poll(POLL) {
             None => {}
             Some(Ok(record)) => {
@@ -88,7 +92,14 @@ impl PollThread {
                     .with_lane(partition, |lane| lane.stray.store(true, Ordering::Relaxed));
             }
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-            Some(Err(error)) => tracing::warn!(%error, "kafka"),
+            Some(Err(error)) => {
+                let known =
+                    complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
+                if !known {
+                    tracing::warn!(%error, "kafka");
+                    *complaint = Some((error, Instant::now()));
+                }
+            }
         }
         Ok(())
     }
@@ -147,17 +158,16 @@ impl PollThread {
         }
     }
 
-    /// Gives the partitions back, which drains their lanes and commits, and leaves the group.
-    fn leave(self, committer: &JoinHandle<()>) -> Result<(), KafkaError> {
-        self.consumer.unsubscribe();
-        let until = Instant::now() + LEAVE_TIMEOUT;
-        let busy = || !self.consumer.context().lanes().is_empty() || !committer.is_finished();
-        while busy() && Instant::now() < until {
-            self.poll()?;
+    /// Drains the lanes, commits, and leaves the group.
+    fn leave(self, committer: &JoinHandle<()>) {
+        // Not left to the revocation: during somebody else's rebalance that may be a long time coming.
+        self.consumer.context().close();
+        let until = Instant::now() + COMMITTER_TIMEOUT;
+        while !committer.is_finished() && Instant::now() < until {
+            std::thread::sleep(STOP_CHECK);
         }
         tracing::info!("partitions given back");
-        // Dropping may block up to a session timeout; whoever waits for this thread has a deadline.
+        // Dropping says goodbye to the group, and may block for long; whoever waits for this thread has a deadline.
         drop(self.consumer);
-        Ok(())
     }
 }
