@@ -16,6 +16,8 @@ use super::verdict::Verdict;
 
 /// So many records are listed below a difference.
 const SOURCES_SHOWN: usize = 12;
+/// A report may have 256 KiB of data; so much of it tells which one it was.
+const SOURCE_LETTERS: usize = 200;
 
 /// Where players are kept, and by whom.
 #[derive(Clone, Debug)]
@@ -142,7 +144,11 @@ impl Check {
 
     /// The verdict, when everything is fed.
     pub fn finish(mut self) -> Verdict {
-        let unseen = self.fold.players.iter().filter(|(_, player)| player.is_due() && !player.seen);
+        let Layout { key_prefix, buckets, .. } = &self.layout;
+        // What lies there and cannot be read is counted already.
+        let unreadable = |id: &PlayerId| self.wrong_keys.contains(&id.key(key_prefix, *buckets));
+        let unseen = self.fold.players.iter();
+        let unseen = unseen.filter(|(id, player)| player.is_due() && !player.seen && !unreadable(id));
         // Sorted, so that the same store shows the same differences.
         for (id, player) in unseen.collect::<BTreeMap<_, _>>() {
             self.verdict.count(compare::missing(id, player));
@@ -189,7 +195,8 @@ pub fn explain(verdict: &mut Verdict, record: &SourceRecord<'_>, rules: &Rules) 
             let timestamp =
                 record.timestamp_ms.map_or_else(|| "no timestamp".to_owned(), |at| at.to_string());
             let (partition, offset) = (record.partition, record.offset);
-            explained.sources.push(format!("{partition}@{offset} at {timestamp}: {}", items.join(", ")));
+            let source = format!("{partition}@{offset} at {timestamp}: {}", items.join(", "));
+            explained.sources.push(source.chars().take(SOURCE_LETTERS).collect());
         }
     }
 }

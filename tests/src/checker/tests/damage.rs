@@ -112,6 +112,17 @@ fn a_record_under_a_key_that_is_not_its_own_is_wrong() {
 }
 
 #[test]
+fn a_record_that_cannot_be_read_is_one_difference() {
+    let mut world = world();
+    let key = world.player(2).player.key("p:", 7);
+    world.store.remove(&key);
+    world.damaged.push(key.clone());
+    let verdict = world.check();
+    assert_eq!((verdict.lost, verdict.wrong), (0, 1), "{verdict}");
+    assert_eq!(verdict.first[0].difference.subject, Subject::Key(key));
+}
+
+#[test]
 fn a_watermark_covers_what_was_applied_and_ends_with_its_partition() {
     let subject = "player 1:0:0:0:, watermark of partition 0";
     assert_eq!(found(|world| world.player(1).watermarks[0].offset = 1), one(Class::Wrong, subject));

@@ -32,6 +32,8 @@ pub struct World {
     pub letters: Vec<OwnedRecord>,
     pub fences: BTreeMap<i32, proto::Fence>,
     pub store: BTreeMap<String, Stored>,
+    /// Keys with something that cannot be read.
+    pub damaged: Vec<String>,
     /// Refused for what is stored, which takes more than the record to see.
     pub overflows: Vec<usize>,
 }
@@ -117,6 +119,7 @@ impl World {
             letters: Vec::new(),
             fences: BTreeMap::new(),
             store: BTreeMap::new(),
+            damaged: Vec::new(),
             overflows: Vec::new(),
         };
         for index in 0..world.records.len() {
@@ -174,6 +177,7 @@ impl World {
         // Twice, as SCAN may.
         for _ in 0..2 {
             self.store.iter().for_each(|(key, stored)| check.add_player(key, Ok(stored)));
+            self.damaged.iter().for_each(|key| check.add_player(key, Err("damaged".into())));
         }
         check.finish()
     }
