@@ -19,8 +19,10 @@ use crate::process;
 use crate::reader::{Player, PlayerReader};
 use crate::worker::Worker;
 
-/// A lane that made no step for so long, retries included, is wedged.
+/// A lane or poll thread that made no step for so long, retries included, is wedged.
 const WEDGED: Duration = Duration::from_secs(60);
+/// A player is read within this, waiting for other readers included.
+const PLAYER_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 struct Served {
@@ -42,16 +44,22 @@ pub fn router(worker: Worker) -> Router {
         .with_state(Served { worker, players })
 }
 
-/// Alive unless a lane is wedged; waiting for the store or for partitions is alive.
+/// Alive unless a lane or the poll thread is wedged; waiting for the store or for partitions is alive.
 async fn livez(State(served): State<Served>) -> Response {
-    match served.worker.slowest_step() {
-        Some((partition, since)) if since > WEDGED => {
-            let text =
-                format!("the lane of partition {partition} has made no step for {} s\n", since.as_secs());
-            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-        }
-        _ => "ok\n".into_response(),
+    match wedged(served.worker.since_poll(), served.worker.slowest_step()) {
+        Some(text) => (StatusCode::SERVICE_UNAVAILABLE, text + "\n").into_response(),
+        None => "ok\n".into_response(),
     }
+}
+
+/// What is wedged, given when the poll thread and the slowest lane made their last step. The poll thread waits for
+/// lanes in a rebalance, up to the drain deadline.
+fn wedged((polled, drain): (Duration, Duration), slowest: Option<(i32, Duration)>) -> Option<String> {
+    if polled > WEDGED + drain {
+        return Some(format!("the poll thread has made no step for {} s", polled.as_secs()));
+    }
+    let (partition, since) = slowest.filter(|(_, since)| *since > WEDGED)?;
+    Some(format!("the lane of partition {partition} has made no step for {} s", since.as_secs()))
 }
 
 /// Ready once no lane is starting, waiting or stopped.
@@ -112,15 +120,11 @@ struct LaneDocument {
 
 async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
     let worker = &served.worker;
-    let conflicts = ["predecessor", "partition", "other", "chunks_missing"]
-        .iter()
-        .map(|kind| worker.metrics.conflicts.with_label_values(&[kind]).get())
-        .sum();
     Json(LanesDocument {
         pipeline: worker.config.pipeline.clone(),
         worker: std::process::id().to_string(),
         lanes: worker.lanes().iter().map(|lane| lane_document(lane)).collect(),
-        conflicts,
+        conflicts: worker.metrics.conflicts_total(),
         records: worker.metrics.records.get(),
         cpu_seconds: process::cpu_seconds(),
         resident_bytes: process::resident_bytes(),
@@ -157,10 +161,13 @@ async fn player(
 }
 
 async fn show(State(served): State<Served>, id: PlayerId) -> Response {
-    match served.players.lock().await.get(&id).await {
-        Ok(Some(player)) => Json(player_document(&player)).into_response(),
-        Ok(None) => (StatusCode::NOT_FOUND, "no such player\n").into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    // One reader serves all requests in turn: a store that hangs must not pile them up.
+    let read = tokio::time::timeout(PLAYER_TIMEOUT, async { served.players.lock().await.get(&id).await });
+    match read.await {
+        Ok(Ok(Some(player))) => Json(player_document(&player)).into_response(),
+        Ok(Ok(None)) => (StatusCode::NOT_FOUND, "no such player\n").into_response(),
+        Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the store did not answer in time\n").into_response(),
+        Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
 }
 
@@ -203,4 +210,24 @@ pub fn player_document(player: &Player) -> serde_json::Value {
         "watermarks": watermarks,
         "achievements": achievements,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wedged_poll_thread_is_noticed_without_any_lane() {
+        let (second, drain) = (Duration::from_secs(1), Duration::from_secs(5));
+        assert_eq!(wedged((WEDGED + drain, drain), None), None);
+        assert_eq!(
+            wedged((WEDGED + drain + second, drain), None).as_deref(),
+            Some("the poll thread has made no step for 66 s")
+        );
+        assert_eq!(wedged((second, drain), Some((3, WEDGED))), None);
+        assert_eq!(
+            wedged((second, drain), Some((3, WEDGED + second))).as_deref(),
+            Some("the lane of partition 3 has made no step for 61 s")
+        );
+    }
 }

@@ -8,6 +8,33 @@ use prometheus::{
 
 use crate::report::Reason;
 
+/// Why a compare-and-set refused a player write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConflictKind {
+    /// An earlier owner of the partition wrote it.
+    Predecessor,
+    /// The owner of another partition wrote it.
+    Partition,
+    /// Somebody else wrote it.
+    Other,
+    /// Chunks of the player were missing.
+    ChunksMissing,
+}
+
+impl ConflictKind {
+    pub const ALL: [Self; 4] = [Self::Predecessor, Self::Partition, Self::Other, Self::ChunksMissing];
+
+    /// The value of the label `kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Predecessor => "predecessor",
+            Self::Partition => "partition",
+            Self::Other => "other",
+            Self::ChunksMissing => "chunks_missing",
+        }
+    }
+}
+
 /// Every metric of a worker, in its own registry.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -104,13 +131,18 @@ impl Metrics {
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// Conflicts of every kind.
+    pub fn conflicts_total(&self) -> u64 {
+        ConflictKind::ALL.iter().map(|kind| self.conflicts.with_label_values(&[kind.as_str()]).get()).sum()
+    }
+
     /// A counter that has not counted yet is 0, not absent: alerts on its rate see the first event.
     fn create_known_labels(&self) {
         for reason in Reason::ALL {
             self.dead_letters.with_label_values(&[reason.as_str()]);
         }
-        for kind in ["predecessor", "partition", "other", "chunks_missing"] {
-            self.conflicts.with_label_values(&[kind]);
+        for kind in ConflictKind::ALL {
+            self.conflicts.with_label_values(&[kind.as_str()]);
         }
         for kind in ["connect", "timeout", "io", "command", "answer"] {
             self.store_errors.with_label_values(&[kind]);

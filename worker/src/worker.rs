@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use plaudit_crds::worker::WorkerConfig;
@@ -17,7 +16,7 @@ use crate::kafka::{
     DeadLetterTopic, GroupContext, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
     producer_config, reader_config,
 };
-use crate::lane::{Lane, LaneContext, LaneShared};
+use crate::lane::{Lane, LaneContext, LaneShared, PARKED};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
 use crate::mutation::Mutation;
@@ -29,6 +28,8 @@ use crate::store::{Connector, StoreError};
 /// How often offsets are committed, and idle lanes' fences looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Partitions assumed while no broker can tell: queues too small are slow, queues too large break the budget.
+const UNKNOWN_PARTITIONS: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -83,15 +84,11 @@ impl Worker {
         let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
         let epoch = Instant::now();
         let partitions = partitions(&config).await;
-        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation)?;
-        let (commands, requests) = channel();
-        let context = GroupContext::new(
-            &config.source.topic,
-            metrics.clone(),
-            Duration::from_secs(u64::from(config.drain_deadline_seconds)),
-            commands,
-            spawn,
-        );
+        let cache_bytes = cache_share(config.memory_budget_bytes, partitions);
+        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation, cache_bytes)?;
+        let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
+        let (context, requests) =
+            GroupContext::new(&config.source.topic, metrics.clone(), drain_deadline, spawn);
         let consumer: Arc<BaseConsumer<GroupContext>> =
             Arc::new(consumer_config(&config, partitions).create_with_context(context)?);
         let context = consumer.context().clone();
@@ -116,6 +113,11 @@ impl Worker {
         self.consumer.context.lanes()
     }
 
+    /// How long ago the poll thread last went round, and how much of that a rebalance may take.
+    pub fn since_poll(&self) -> (Duration, Duration) {
+        (self.consumer.context.since_poll(), self.consumer.context.drain_deadline())
+    }
+
     /// The lane that has made no step for the longest time, and that time.
     pub fn slowest_step(&self) -> Option<(i32, Duration)> {
         let now = self.epoch.elapsed();
@@ -138,7 +140,7 @@ impl Worker {
     }
 }
 
-/// Partitions of the topic, which a worker may all come to own; 1 while nobody can tell.
+/// Partitions of the topic, which a worker may all come to own.
 async fn partitions(config: &WorkerConfig) -> usize {
     let (client, topic) = (reader_config(&config.source.bootstrap_servers), config.source.topic.clone());
     let count = tokio::task::spawn_blocking(move || {
@@ -146,7 +148,7 @@ async fn partitions(config: &WorkerConfig) -> usize {
         let metadata = consumer.fetch_metadata(Some(&topic), METADATA_TIMEOUT).ok()?;
         Some(metadata.topics().first()?.partitions().len())
     });
-    count.await.ok().flatten().unwrap_or(0).max(1)
+    count.await.ok().flatten().filter(|count| *count > 0).unwrap_or(UNKNOWN_PARTITIONS)
 }
 
 fn spawn_lane(
@@ -156,6 +158,7 @@ fn spawn_lane(
     layout: &Layout,
     epoch: Instant,
     mutation: Mutation,
+    cache_bytes: usize,
 ) -> Result<SpawnLane, WorkerError> {
     let letters = DeadLetterTopic::new(
         &producer_config(&config.source.bootstrap_servers),
@@ -164,7 +167,6 @@ fn spawn_lane(
     )?;
     // A quarter of the budget is for caches; the other half that is not the client's is for batches.
     let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
-    let cache_bytes = config.memory_budget_bytes / 4;
     let policies = Policies::new(&config.achievements);
     let (config, metrics, connector, layout) =
         (config.clone(), metrics.clone(), connector.clone(), layout.clone());
@@ -187,9 +189,10 @@ fn spawn_lane(
             max_bytes: usize::try_from(config.batch.max_bytes).unwrap_or(1),
             max_delay: Duration::from_millis(u64::try_from(config.batch.max_delay_milliseconds).unwrap_or(0)),
             max_value_bytes: config.store.max_value_bytes as usize,
-            cache_bytes: usize::try_from(cache_bytes).unwrap_or(0) / CACHES,
+            cache_bytes,
             now_ms: process::now_ms,
             epoch,
+            parked: if mutation == Mutation::ParkBriefly { PARKED / 100 } else { PARKED },
             mutation,
         });
         context.step();
@@ -202,8 +205,13 @@ fn spawn_lane(
     }))
 }
 
-/// Caches the cache budget is cut for: a worker of a usual fleet owns up to twelve partitions.
-const CACHES: usize = 12;
+/// The caches' quarter of the budget is cut for at least so many: more partitions may be added while a worker runs.
+const MIN_CACHES: usize = 12;
+
+/// Bytes of one lane's cache, when all partitions may come to this worker.
+fn cache_share(budget_bytes: u64, partitions: usize) -> usize {
+    usize::try_from(budget_bytes / 4).unwrap_or(usize::MAX) / partitions.max(MIN_CACHES)
+}
 
 /// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
 async fn watch(worker: Worker, stop: CancellationToken) {
@@ -233,4 +241,16 @@ async fn watch(worker: Worker, stop: CancellationToken) {
 fn fence_id(value: Option<&[u8]>) -> Option<WriteId> {
     let fence = <Fence as prost::Message>::decode(value?).ok()?;
     Some(WriteId { high: fence.id_high, low: fence.id_low })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caches_of_all_partitions_stay_inside_a_quarter_of_the_budget() {
+        assert_eq!(cache_share(48 << 20, 1), 1 << 20);
+        assert_eq!(cache_share(48 << 20, 12), 1 << 20);
+        assert_eq!(cache_share(48 << 20, 120), (12 << 20) / 120);
+    }
 }

@@ -37,7 +37,11 @@ pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
     client
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
-        .set("fetch.wait.max.ms", "50");
+        .set("fetch.wait.max.ms", "50")
+        // It reads a few records and goes: the defaults would fetch 64 MiB ahead.
+        .set("queued.min.messages", "500")
+        .set("queued.max.messages.kbytes", "1024")
+        .set("fetch.message.max.bytes", "262144");
     // The library wants a group name to assign; nothing is ever joined or committed under it.
     client.set("group.id", "plaudit-reader").set("enable.auto.commit", "false");
     client
@@ -47,10 +51,15 @@ pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
 pub fn producer_config(bootstrap_servers: &str) -> ClientConfig {
     let mut client = base(bootstrap_servers);
     client
-        .set("enable.idempotence", "true")
+        // At least once needs no more than acknowledgements: an idempotent producer that loses its sequence fails for
+        // good, and every later letter with it.
+        .set("enable.idempotence", "false")
         .set("acks", "all")
-        .set("linger.ms", "5")
-        // A lane waits for each letter and retries by itself.
+        // Each letter is a batch of its own, sent at once: a topic that finds a batch too large does not say which of
+        // its letters is.
+        .set("batch.num.messages", "1")
+        .set("linger.ms", "0")
+        // Lanes wait for their letters and try again themselves.
         .set("message.timeout.ms", "10000")
         // Whether a letter is too large is for its topic to say.
         .set("message.max.bytes", "10485760");

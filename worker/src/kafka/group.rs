@@ -5,28 +5,35 @@
 //! batch within a deadline and are gone, queues and all, before the callback returns.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::partition::{Partition, set_metadata};
-use super::poll::Command;
-use crate::lane::{LaneShared, LaneState, UNKNOWN, lock};
+use super::committer::Commit;
+use super::partition::Partition;
+use super::poll::Seek;
+use crate::lane::{LaneShared, LaneState, lock};
 use crate::metrics::Metrics;
 
 pub type Consumer = BaseConsumer<GroupContext>;
 
+/// A revocation waits at most this long for lanes: half of max.poll.interval.ms, past which the group has moved on.
+const MAX_DRAIN: Duration = Duration::from_secs(30);
+/// Lanes that were aborted are given this long, all together.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A commit in a revocation waits so long for the coordinator; later the fence makes up for it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The commit before leaving also waits for one under way: nothing else is held up by it.
+const LAST_COMMIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Starts a lane on a partition; the sender is dropped when the lane is gone.
 pub type SpawnLane =
@@ -41,7 +48,29 @@ pub struct LaneHandle {
     /// Disconnected when the lane is gone.
     gone: Receiver<()>,
     pub(super) stray: Arc<AtomicBool>,
-    pub(super) assigned: Instant,
+    /// When the partition was assigned; taken once its lane reads.
+    pub(super) assigned: Option<Instant>,
+}
+
+impl LaneHandle {
+    fn is_gone_by(&self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        self.gone.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
+    }
+}
+
+/// Ways to the two threads that serve lanes.
+#[derive(Clone, Debug)]
+pub(super) struct GroupSenders {
+    pub seeks: Sender<Seek>,
+    pub commits: Sender<Commit>,
+}
+
+/// The other ends, for the poll thread and the committer.
+#[derive(Debug)]
+pub struct Requests {
+    pub(super) seeks: Receiver<Seek>,
+    pub(super) commits: Receiver<Commit>,
 }
 
 /// The consumer's context: owns the lanes.
@@ -52,7 +81,10 @@ pub struct GroupContext {
     pub(super) topic: Arc<str>,
     pub(super) metrics: Arc<Metrics>,
     drain_deadline: Duration,
-    commands: Sender<Command>,
+    pub(super) senders: GroupSenders,
+    /// When the poll thread last went round, in milliseconds since `created`.
+    polled: AtomicU64,
+    created: Instant,
     /// Set when the worker stops: partitions that still come get no lane.
     closing: AtomicBool,
 }
@@ -64,16 +96,27 @@ impl std::fmt::Debug for GroupContext {
 }
 
 impl GroupContext {
+    /// The context and what its poll thread serves.
     pub fn new(
         topic: &str,
         metrics: Arc<Metrics>,
         drain_deadline: Duration,
-        commands: Sender<Command>,
         spawn: SpawnLane,
-    ) -> Self {
-        let (consumer, lanes) = (OnceLock::new(), Mutex::new(HashMap::new()));
-        let closing = AtomicBool::new(false);
-        Self { consumer, lanes, spawn, topic: topic.into(), metrics, drain_deadline, commands, closing }
+    ) -> (Self, Requests) {
+        let ((to_seek, seeks), (to_commit, commits)) = (channel(), channel());
+        let context = Self {
+            consumer: OnceLock::new(),
+            lanes: Mutex::new(HashMap::new()),
+            spawn,
+            topic: topic.into(),
+            metrics,
+            drain_deadline: drain_deadline.min(MAX_DRAIN),
+            senders: GroupSenders { seeks: to_seek, commits: to_commit },
+            polled: AtomicU64::new(0),
+            created: Instant::now(),
+            closing: AtomicBool::new(false),
+        };
+        (context, Requests { seeks, commits })
     }
 
     /// Tells the context its own consumer, before the first poll.
@@ -88,9 +131,25 @@ impl GroupContext {
         lanes
     }
 
+    /// How long lanes get to finish when their partitions go.
+    pub fn drain_deadline(&self) -> Duration {
+        self.drain_deadline
+    }
+
+    /// How long ago the poll thread last went round.
+    pub fn since_poll(&self) -> Duration {
+        let polled = Duration::from_millis(self.polled.load(Ordering::Relaxed));
+        self.created.elapsed().saturating_sub(polled)
+    }
+
+    pub(super) fn note_poll(&self) {
+        let millis = u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.polled.store(millis, Ordering::Relaxed);
+    }
+
     /// Looks at the lane of a partition, if there is one.
-    pub(super) fn with_lane<T>(&self, partition: i32, look: impl FnOnce(&LaneHandle) -> T) -> Option<T> {
-        lock(&self.lanes).get(&partition).map(look)
+    pub(super) fn with_lane<T>(&self, partition: i32, look: impl FnOnce(&mut LaneHandle) -> T) -> Option<T> {
+        lock(&self.lanes).get_mut(&partition).map(look)
     }
 
     fn assign(&self, consumer: &Consumer, list: &TopicPartitionList) {
@@ -104,7 +163,8 @@ impl GroupContext {
                 tracing::error!(partition, %error, "cannot assign the partition");
                 continue;
             }
-            queues.push((partition, self.split(partition)));
+            let stop = CancellationToken::new();
+            queues.push((partition, self.split(partition, &stop), stop));
         }
         let assigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(&placeholders),
@@ -114,24 +174,25 @@ impl GroupContext {
             tracing::error!(%error, "cannot assign partitions");
         }
         let closing = self.closing.load(Ordering::Relaxed);
-        for (partition, source) in queues.into_iter().filter(|_| !closing) {
+        for (partition, source, stop) in queues.into_iter().filter(|_| !closing) {
             let Some((source, nonce, stray)) = source else { continue };
             let shared = Arc::new(LaneShared::new(partition, nonce));
-            let stop = CancellationToken::new();
             let (alive, gone) = channel();
             let task = (self.spawn)(shared.clone(), source, stop.clone(), alive);
-            let handle = LaneHandle { shared, stop, task, gone, stray, assigned: Instant::now() };
+            let assigned = Some(Instant::now());
+            let handle = LaneHandle { shared, stop, task, gone, stray, assigned };
             lock(&self.lanes).insert(partition, handle);
         }
         tracing::info!(partitions = ?partitions_of(list), "partitions assigned");
     }
 
-    fn split(&self, partition: i32) -> Option<(Partition, u64, Arc<AtomicBool>)> {
+    fn split(&self, partition: i32, stop: &CancellationToken) -> Option<(Partition, u64, Arc<AtomicBool>)> {
         let weak = self.consumer.get()?.clone();
         let queue = weak.upgrade()?.split_partition_queue(&self.topic, partition)?;
         let (nonce, stray) = (fastrand::u64(1..), Arc::new(AtomicBool::new(false)));
         let place = (self.topic.clone(), partition);
-        Some((Partition::new(queue, weak, place, nonce, stray.clone(), self.commands.clone()), nonce, stray))
+        let signals = (stray.clone(), stop.clone());
+        Some((Partition::new(queue, weak, place, nonce, signals, self.senders.clone()), nonce, stray))
     }
 
     fn revoke(&self, consumer: &Consumer, list: &TopicPartitionList) {
@@ -143,7 +204,7 @@ impl GroupContext {
             let mut lanes = lock(&self.lanes);
             partitions.iter().filter_map(|partition| lanes.remove(partition)).collect()
         };
-        self.end(&leaving, lost);
+        self.end(&leaving, (!lost).then_some(COMMIT_TIMEOUT));
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
@@ -158,76 +219,28 @@ impl GroupContext {
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
         let leaving: Vec<LaneHandle> = lock(&self.lanes).drain().map(|(_, lane)| lane).collect();
-        self.end(&leaving, false);
+        self.end(&leaving, Some(LAST_COMMIT_TIMEOUT));
     }
 
-    fn end(&self, lanes: &[LaneHandle], lost: bool) {
-        // Nothing a lane of a lost partition still finishes can be committed.
-        drain(lanes, if lost { Duration::ZERO } else { self.drain_deadline });
-        if !lost {
-            self.commit_last(lanes);
+    /// Ends lanes; the commit of what they finished may take this long, and there is none for lost partitions.
+    fn end(&self, lanes: &[LaneHandle], commit: Option<Duration>) {
+        drain(lanes, commit.map(|_| self.drain_deadline));
+        if let Some(timeout) = commit {
+            self.commit_last(lanes, timeout);
         }
         for lane in lanes {
             let _ = self.metrics.lag.remove_label_values(&[&lane.shared.partition.to_string()]);
         }
     }
 
-    /// Commits what the lanes finished; on a thread of its own, because the call has no timeout.
-    fn commit_last(&self, lanes: &[LaneHandle]) {
-        let shared: Vec<_> = lanes.iter().map(|lane| lane.shared.clone()).collect();
-        let Some(consumer) = self.consumer.get().and_then(Weak::upgrade) else { return };
+    /// Has the committer commit what the lanes finished, and waits for it.
+    fn commit_last(&self, lanes: &[LaneHandle], timeout: Duration) {
         let (done, wait) = channel();
-        std::thread::spawn(move || {
-            consumer.context().commit(&consumer, &shared);
-            let _ = done.send(());
-        });
-        if wait.recv_timeout(COMMIT_TIMEOUT).is_err() {
+        let lanes = lanes.iter().map(|lane| lane.shared.clone()).collect();
+        let last = Commit::Last { lanes, until: Instant::now() + timeout, done };
+        if self.senders.commits.send(last).is_err() || wait.recv_timeout(timeout).is_err() {
             tracing::warn!("the last commit was not answered; the next owner replays a little");
         }
-    }
-
-    /// Commits what these lanes may commit, and waits for the answer.
-    pub(super) fn commit(&self, consumer: &Consumer, lanes: &[Arc<LaneShared>]) {
-        let (list, offsets) = self.commit_list(lanes);
-        if offsets.is_empty() {
-            return;
-        }
-        let timer = self.metrics.stage.with_label_values(&["commit"]).start_timer();
-        let result = consumer.commit(&list, CommitMode::Sync);
-        timer.observe_duration();
-        match result {
-            Ok(()) => {
-                self.metrics.commits.with_label_values(&["ok"]).inc();
-                for (lane, offset) in offsets {
-                    lane.committed.store(offset, Ordering::Relaxed);
-                }
-            }
-            Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => {
-                self.metrics.commits.with_label_values(&["error"]).inc();
-                tracing::warn!(%error, "commit refused; it is tried again");
-            }
-        }
-    }
-
-    /// What may be committed and is not yet.
-    fn commit_list<'a>(
-        &self,
-        lanes: &'a [Arc<LaneShared>],
-    ) -> (TopicPartitionList, Vec<(&'a LaneShared, i64)>) {
-        let mut list = TopicPartitionList::new();
-        let mut offsets = Vec::new();
-        for lane in lanes {
-            let offset = lane.committable.load(Ordering::Relaxed);
-            if offset == UNKNOWN || offset == lane.committed.load(Ordering::Relaxed) {
-                continue;
-            }
-            if list.add_partition_offset(&self.topic, lane.partition, Offset::Offset(offset)).is_ok() {
-                set_metadata(&mut list, &self.topic, lane.partition, &lane.commit_metadata());
-                offsets.push((&**lane, offset));
-            }
-        }
-        (list, offsets)
     }
 }
 
@@ -247,24 +260,32 @@ impl ConsumerContext for GroupContext {
     }
 }
 
-/// Tells lanes to stop and waits until each is gone, aborting those that miss the deadline.
-fn drain(lanes: &[LaneHandle], deadline: Duration) {
+/// Tells lanes to stop and waits until each is gone, aborting those that miss the deadline. Without a deadline none
+/// gets the time: nothing that a lane of a lost partition still finishes can be committed.
+fn drain(lanes: &[LaneHandle], deadline: Option<Duration>) {
     for lane in lanes {
         lane.shared.set_state(LaneState::Draining);
         lane.stop.cancel();
     }
-    let until = Instant::now() + deadline;
-    for lane in lanes {
-        let left = until.saturating_duration_since(Instant::now());
-        if lane.gone.recv_timeout(left) == Err(RecvTimeoutError::Timeout) {
-            tracing::warn!(
-                partition = lane.shared.partition,
-                "lane did not finish in time; its batch is done again elsewhere"
-            );
-            lane.task.abort();
-            // Aborting drops the lane at its next await; nothing in it blocks.
-            let _ = lane.gone.recv_timeout(Duration::from_secs(5));
+    let until = Instant::now() + deadline.unwrap_or_default();
+    let late: Vec<&LaneHandle> = lanes.iter().filter(|lane| !lane.is_gone_by(until)).collect();
+    for lane in &late {
+        let partition = lane.shared.partition;
+        match deadline {
+            Some(_) => {
+                tracing::warn!(partition, "lane did not finish in time; its batch is done again elsewhere");
+            }
+            None => tracing::debug!(partition, "lane of a lost partition aborted"),
         }
+        lane.task.abort();
+    }
+    // Aborting drops a lane at its next await, and nothing in it blocks.
+    let until = Instant::now() + ABORT_TIMEOUT;
+    for lane in late.iter().filter(|lane| !lane.is_gone_by(until)) {
+        tracing::error!(
+            partition = lane.shared.partition,
+            "lane does not end; its partition may be read by nobody until the worker is started again"
+        );
     }
 }
 

@@ -1,29 +1,55 @@
 //! The dead-letter topic: sends what cannot be processed and waits for the acknowledgement.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use futures::future::join_all;
+use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::lane::ports::{DeadLetter, Letters, SourceError};
-use crate::report::Reason;
+use super::refetch;
+use crate::lane::ports::{DeadLetter, Letters, Refused, SourceError};
 
 /// A letter too large for its topic keeps this much of its value.
-const CUT_BYTES: usize = 4_096;
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+const VALUE_BYTES: usize = 4_096;
+/// One that is still too large keeps this much of its key, and of its detail.
+const KEY_BYTES: usize = 1_024;
+/// Room in the producer's queue is waited for so long; the lane tries again.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Producer of dead letters; cheap to clone.
 #[derive(Clone)]
 pub struct DeadLetterTopic {
     producer: FutureProducer,
     reader: Arc<ClientConfig>,
-    source_topic: Arc<str>,
+    topic: Arc<str>,
+    origin: Origin,
+}
+
+/// Where letters come from.
+#[derive(Clone, Debug)]
+struct Origin {
     topic: Arc<str>,
     group: Arc<str>,
+}
+
+/// How much of a letter its topic lets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Nothing,
+    Value,
+    /// The value, the key and the record's own headers.
+    Everything,
+}
+
+/// A letter as it is sent.
+#[derive(Debug)]
+struct Envelope<'a> {
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: OwnedHeaders,
 }
 
 impl std::fmt::Debug for DeadLetterTopic {
@@ -45,20 +71,98 @@ impl DeadLetterTopic {
         Ok(Self {
             producer: producer.create()?,
             reader: Arc::new(reader),
-            source_topic: source_topic.into(),
             topic: topic.into(),
-            group: group.into(),
+            origin: Origin { topic: source_topic.into(), group: group.into() },
         })
     }
 
-    fn headers(&self, letter: &DeadLetter) -> OwnedHeaders {
+    /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
+    async fn deliver(&self, letter: &DeadLetter) -> Result<(), SourceError> {
+        let mut sent = Ok(());
+        for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
+            sent = self.produce(self.origin.envelope(letter, cut)).await;
+            let is_too_large = |error: &KafkaError| {
+                error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+            };
+            if !sent.as_ref().is_err_and(is_too_large) {
+                break;
+            }
+        }
+        sent.map_err(|error| {
+            SourceError::Kafka(format!("cannot send to the dead-letter topic {}: {error}", self.topic))
+        })
+    }
+
+    async fn produce(&self, envelope: Envelope<'_>) -> Result<(), KafkaError> {
+        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(envelope.headers);
+        if let Some(key) = envelope.key {
+            record = record.key(key);
+        }
+        if let Some(value) = envelope.value {
+            record = record.payload(value);
+        }
+        self.producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
+    }
+}
+
+impl Letters for DeadLetterTopic {
+    async fn send(&mut self, letters: &[DeadLetter]) -> Result<(), (usize, SourceError)> {
+        let sends: Vec<_> = letters.iter().map(|letter| self.deliver(letter)).collect();
+        let sent = join_all(sends).await;
+        let acknowledged = sent.iter().take_while(|sent| sent.is_ok()).count();
+        match sent.into_iter().nth(acknowledged) {
+            Some(Err(error)) => Err((acknowledged, error)),
+            Some(Ok(())) | None => Ok(()),
+        }
+    }
+
+    async fn fetch(&mut self, partition: i32, refused: &[Refused]) -> Result<Vec<DeadLetter>, SourceError> {
+        let (config, topic, refused) = (self.reader.clone(), self.origin.topic.clone(), refused.to_vec());
+        let letters =
+            tokio::task::spawn_blocking(move || refetch::fetch(&config, &topic, partition, &refused));
+        letters
+            .await
+            .map_err(|error| SourceError::Kafka(error.to_string()))?
+            .map_err(|error| SourceError::Kafka(format!("cannot read refused records again: {error}")))
+    }
+}
+
+impl Origin {
+    fn envelope<'a>(&self, letter: &'a DeadLetter, cut: Cut) -> Envelope<'a> {
+        let (mut key, mut value) = (letter.key.as_deref(), letter.value.as_deref());
+        let (mut own, mut detail) = (letter.headers.clone().unwrap_or_default(), letter.detail.as_str());
+        let mut notes = Vec::new();
+        if cut != Cut::Nothing {
+            notes.push(("plaudit-truncated", "true".to_owned()));
+            notes.push(("plaudit-original-size", value.unwrap_or_default().len().to_string()));
+            value = value.map(|value| shortened(value, VALUE_BYTES));
+        }
+        if cut == Cut::Everything {
+            if let Some(long) = key.filter(|key| key.len() > KEY_BYTES) {
+                notes.push(("plaudit-original-key-size", long.len().to_string()));
+                key = Some(shortened(long, KEY_BYTES));
+            }
+            if own.count() > 0 {
+                notes.push(("plaudit-headers-dropped", own.count().to_string()));
+                own = OwnedHeaders::new();
+            }
+            // A detail may quote the record.
+            detail = &detail[..detail.floor_char_boundary(KEY_BYTES)];
+        }
+        let headers = notes.iter().fold(self.stamp(own, letter, detail), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value) })
+        });
+        Envelope { key, value, headers }
+    }
+
+    /// The headers that every letter has.
+    fn stamp(&self, headers: OwnedHeaders, letter: &DeadLetter, detail: &str) -> OwnedHeaders {
         let text = |headers: OwnedHeaders, key: &str, value: &str| {
             headers.insert(Header { key, value: Some(value) })
         };
-        let mut headers = letter.headers.clone().unwrap_or_default();
-        headers = text(headers, "plaudit-reason", letter.reason.as_str());
-        headers = text(headers, "plaudit-detail", &letter.detail);
-        headers = text(headers, "plaudit-topic", &self.source_topic);
+        let mut headers = text(headers, "plaudit-reason", letter.reason.as_str());
+        headers = text(headers, "plaudit-detail", detail);
+        headers = text(headers, "plaudit-topic", &self.topic);
         headers = text(headers, "plaudit-partition", &letter.partition.to_string());
         headers = text(headers, "plaudit-offset", &letter.offset.to_string());
         if let Some(timestamp) = letter.timestamp {
@@ -66,96 +170,68 @@ impl DeadLetterTopic {
         }
         text(headers, "plaudit-consumer-group", &self.group)
     }
-
-    async fn produce(
-        &self,
-        letter: &DeadLetter,
-        value: Option<&[u8]>,
-        headers: OwnedHeaders,
-    ) -> Result<(), KafkaError> {
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(headers);
-        if let Some(key) = &letter.key {
-            record = record.key(key);
-        }
-        if let Some(value) = value {
-            record = record.payload(value);
-        }
-        self.producer.send(record, Duration::from_secs(5)).await.map(|_| ()).map_err(|(error, _)| error)
-    }
 }
 
-impl Letters for DeadLetterTopic {
-    async fn send(&mut self, letter: &DeadLetter) -> Result<(), SourceError> {
-        let headers = self.headers(letter);
-        let sent = match self.produce(letter, letter.value.as_deref(), headers.clone()).await {
-            Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                let value = letter.value.as_deref().unwrap_or_default();
-                let size = value.len().to_string();
-                let headers = headers
-                    .insert(Header { key: "plaudit-truncated", value: Some("true") })
-                    .insert(Header { key: "plaudit-original-size", value: Some(&size) });
-                self.produce(letter, Some(&value[..value.len().min(CUT_BYTES)]), headers).await
-            }
-            sent => sent,
-        };
-        sent.map_err(|error| {
-            SourceError::Kafka(format!("cannot send to the dead-letter topic {}: {error}", self.topic))
-        })
-    }
-
-    async fn fetch(
-        &mut self,
-        partition: i32,
-        offset: i64,
-        reason: Reason,
-        detail: String,
-    ) -> Result<Option<DeadLetter>, SourceError> {
-        let (config, topic) = (self.reader.clone(), self.source_topic.clone());
-        let letter = tokio::task::spawn_blocking(move || {
-            fetch_one(&config, &topic, partition, offset, reason, &detail)
-        });
-        let kafka =
-            |error: KafkaError| SourceError::Kafka(format!("cannot read offset {offset} again: {error}"));
-        letter.await.map_err(|error| SourceError::Kafka(error.to_string()))?.map_err(kafka)
-    }
+fn shortened(bytes: &[u8], most: usize) -> &[u8] {
+    &bytes[..bytes.len().min(most)]
 }
 
-fn fetch_one(
-    config: &ClientConfig,
-    topic: &str,
-    partition: i32,
-    offset: i64,
-    reason: Reason,
-    detail: &str,
-) -> Result<Option<DeadLetter>, KafkaError> {
-    let consumer: BaseConsumer = config.create()?;
-    let (low, _) = consumer.fetch_watermarks(topic, partition, FETCH_TIMEOUT)?;
-    if offset < low {
-        return Ok(None);
-    }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    consumer.assign(&list)?;
-    let until = Instant::now() + FETCH_TIMEOUT;
-    while Instant::now() < until {
-        match consumer.poll(Duration::from_millis(100)) {
-            Some(Ok(record)) if record.offset() == offset => {
-                return Ok(Some(DeadLetter {
-                    partition,
-                    offset,
-                    timestamp: record.timestamp().to_millis(),
-                    key: record.key().map(<[u8]>::to_vec),
-                    value: record.payload().map(<[u8]>::to_vec),
-                    headers: record.headers().map(rdkafka::message::BorrowedHeaders::detach),
-                    reason,
-                    detail: detail.to_owned(),
-                }));
-            }
-            // Compacted away.
-            Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-            Some(Err(error)) => return Err(error),
-            None => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Reason;
+
+    fn letter() -> DeadLetter {
+        let own = OwnedHeaders::new().insert(Header { key: "trace", value: Some("1") });
+        DeadLetter {
+            partition: 2,
+            offset: 40,
+            timestamp: Some(1_000),
+            key: Some(vec![b'k'; 2_000]),
+            value: Some(vec![b'v'; 9_000]),
+            headers: Some(own),
+            reason: Reason::Malformed,
+            detail: "ä".repeat(600),
         }
     }
-    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+
+    /// Sizes of key, value and detail, and the headers that not every letter has.
+    fn look(letter: &DeadLetter, cut: Cut) -> ([usize; 3], Vec<(String, String)>) {
+        let envelope = Origin { topic: "t".into(), group: "g".into() }.envelope(letter, cut);
+        let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap_or_default().to_vec()).unwrap();
+        let headers: Vec<_> =
+            envelope.headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect();
+        let detail = headers.iter().find(|(key, _)| key == "plaudit-detail").unwrap().1.len();
+        let usual = ["reason", "detail", "topic", "partition", "offset", "timestamp", "consumer-group"]
+            .map(|name| format!("plaudit-{name}"));
+        let len = |bytes: Option<&[u8]>| bytes.unwrap_or_default().len();
+        let sizes = [len(envelope.key), len(envelope.value), detail];
+        (sizes, headers.into_iter().filter(|(key, _)| !usual.contains(key)).collect())
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_letter_shrinks_step_by_step_and_says_what_it_lost() {
+        let letter = letter();
+        assert_eq!(look(&letter, Cut::Nothing), ([2_000, 9_000, 1_200], pairs(&[("trace", "1")])));
+        let cut = [("trace", "1"), ("plaudit-truncated", "true"), ("plaudit-original-size", "9000")];
+        assert_eq!(look(&letter, Cut::Value), ([2_000, 4_096, 1_200], pairs(&cut)));
+        let cut = [
+            ("plaudit-truncated", "true"),
+            ("plaudit-original-size", "9000"),
+            ("plaudit-original-key-size", "2000"),
+            ("plaudit-headers-dropped", "1"),
+        ];
+        assert_eq!(look(&letter, Cut::Everything), ([1_024, 4_096, 1_024], pairs(&cut)));
+    }
+
+    #[test]
+    fn a_short_key_stays_whole_and_an_absent_value_stays_absent() {
+        let letter = DeadLetter { key: Some(b"17".to_vec()), value: None, headers: None, ..letter() };
+        let envelope = Origin { topic: "t".into(), group: "g".into() }.envelope(&letter, Cut::Everything);
+        assert_eq!((envelope.key, envelope.value), (Some(&b"17"[..]), None));
+    }
 }

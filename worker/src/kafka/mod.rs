@@ -1,14 +1,17 @@
 //! Kafka: the consumer group with its poll thread, the partitions it assigns, and the dead-letter topic.
 
+mod committer;
 mod config;
+mod ends;
 mod group;
 mod letters;
 mod native;
 mod partition;
 mod poll;
+mod refetch;
 
 pub use config::{consumer_config, producer_config, reader_config};
-pub use group::{Consumer, GroupContext, LaneHandle, SpawnLane};
+pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};
 pub use letters::DeadLetterTopic;
 pub use partition::Partition;
 pub use poll::{PollSettings, PollThread};

@@ -2,9 +2,9 @@
 
 use std::ffi::CString;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// Metadata of the first entry of a list, as bytes: the wrapper panics on what is not UTF-8, and anybody may commit
 /// anything.
@@ -43,4 +43,35 @@ pub fn cached_log_end<C: ConsumerContext>(
         )
     };
     (error == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// The offset after the last record or control record that the client handed over. No other thread is asked: the
+/// wrapper's own call first has the client's main thread list the whole assignment.
+pub fn position<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, partition: i32) -> Option<i64> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    // SAFETY: client and list outlive the call, which fills in the offsets of the list's own entries and keeps neither.
+    let error = unsafe { sys::rd_kafka_position(consumer.client().native_ptr(), list.ptr()) };
+    if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return None;
+    }
+    match list.find_partition(topic, partition)?.offset() {
+        Offset::Offset(offset) => Some(offset),
+        // Nothing was handed over yet.
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::ClientConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_partition_nothing_was_read_of_has_no_position() {
+        let consumer: BaseConsumer = ClientConfig::new().set("group.id", "g").create().unwrap();
+        assert_eq!(position(&consumer, "t", 0), None);
+        assert_eq!(cached_log_end(&consumer, "t", 0), None);
+    }
 }

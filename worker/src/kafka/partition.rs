@@ -2,23 +2,26 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
-use super::group::{Consumer, GroupContext};
+use super::committer::Commit;
+use super::group::{Consumer, GroupContext, GroupSenders};
 use super::native;
-use super::poll::Command;
+use super::poll::Seek;
 use crate::lane::ports::{Committed, RecordView, Source, SourceError};
 
 /// A blocking call to the broker gives up after this; the lane tries again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A commit without a coordinator takes minutes; a lane that waits for one has to show that it is alive.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 /// The client wakes a waiting lane only when its queue was empty, and that wake-up can get lost: look anyway.
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 
@@ -32,7 +35,9 @@ pub struct Partition {
     wake: Arc<Notify>,
     /// A record went past this queue: read again from what is committable.
     stray: Arc<AtomicBool>,
-    commands: Sender<Command>,
+    /// The lane has to stop: the thread that it would wait for may be waiting for it.
+    stop: CancellationToken,
+    group: GroupSenders,
 }
 
 impl std::fmt::Debug for Partition {
@@ -51,13 +56,13 @@ impl Partition {
         consumer: Weak<Consumer>,
         (topic, partition): (Arc<str>, i32),
         nonce: u64,
-        stray: Arc<AtomicBool>,
-        commands: Sender<Command>,
+        (stray, stop): (Arc<AtomicBool>, CancellationToken),
+        group: GroupSenders,
     ) -> Self {
         let wake = Arc::new(Notify::new());
         let waker = wake.clone();
         queue.set_nonempty_callback(move || waker.notify_one());
-        Self { queue, consumer, topic, partition, nonce, wake, stray, commands }
+        Self { queue, consumer, topic, partition, nonce, wake, stray, stop, group }
     }
 
     /// Runs a blocking call of the consumer beside the async runtime.
@@ -67,10 +72,20 @@ impl Partition {
     ) -> Result<T, SourceError> {
         let consumer = self.consumer.upgrade().ok_or(SourceError::Unassigned)?;
         let (topic, partition) = (self.topic.clone(), self.partition);
-        tokio::task::spawn_blocking(move || call(&consumer, &topic, partition))
-            .await
-            .map_err(|_| SourceError::Unassigned)?
-            .map_err(|error| SourceError::Kafka(error.to_string()))
+        let called = tokio::task::spawn_blocking(move || call(&consumer, &topic, partition));
+        self.unless_stopped(called).await?.map_err(|error| SourceError::Kafka(error.to_string()))
+    }
+
+    /// Waits for an answer of another thread.
+    async fn unless_stopped<T, E>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, SourceError> {
+        tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| SourceError::Unassigned),
+            () = self.stop.cancelled() => Err(SourceError::Unassigned),
+        }
     }
 
     fn list(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionList, KafkaError> {
@@ -114,12 +129,7 @@ impl Source for Partition {
     }
 
     fn position(&self) -> Option<i64> {
-        let consumer = self.consumer.upgrade()?;
-        let positions = consumer.position().ok()?;
-        match positions.find_partition(&self.topic, self.partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        }
+        native::position(&*self.consumer.upgrade()?, &self.topic, self.partition)
     }
 
     async fn committed(&mut self) -> Result<Option<Committed>, SourceError> {
@@ -147,19 +157,24 @@ impl Source for Partition {
 
     async fn start_at(&mut self, offset: i64) -> Result<(), SourceError> {
         let (reply, answer) = oneshot::channel();
-        let seek = Command::Seek { partition: self.partition, nonce: self.nonce, offset, reply };
-        self.commands.send(seek).map_err(|_| SourceError::Unassigned)?;
-        answer.await.map_err(|_| SourceError::Unassigned)?
+        let seek = Seek { partition: self.partition, nonce: self.nonce, offset, reply };
+        self.group.seeks.send(seek).map_err(|_| SourceError::Unassigned)?;
+        self.unless_stopped(answer).await?
     }
 
     async fn confirm(&mut self, offset: i64, metadata: &str) -> Result<(), SourceError> {
-        let metadata = metadata.to_owned();
-        self.blocking(move |consumer, topic, partition| {
-            let mut list = Self::list(topic, partition, Offset::Offset(offset))?;
-            set_metadata(&mut list, topic, partition, &metadata);
-            consumer.commit(&list, CommitMode::Sync)
-        })
-        .await
+        let (reply, answer) = oneshot::channel();
+        let (partition, metadata) = (self.partition, metadata.to_owned());
+        let until = Instant::now() + CONFIRM_TIMEOUT;
+        let confirm = Commit::Confirm { partition, offset, metadata, until, reply };
+        self.group.commits.send(confirm).map_err(|_| SourceError::Unassigned)?;
+        match tokio::time::timeout(CONFIRM_TIMEOUT, self.unless_stopped(answer)).await {
+            Ok(answer) => answer?.map_err(|error| SourceError::Kafka(error.to_string())),
+            Err(_) => {
+                let seconds = CONFIRM_TIMEOUT.as_secs();
+                Err(SourceError::Kafka(format!("the group's coordinator did not answer within {seconds} s")))
+            }
+        }
     }
 }
 

@@ -1,9 +1,8 @@
-//! The poll thread: serves the group's callbacks and moves partitions where their lanes ask; a second one commits.
+//! The poll thread: serves the group's callbacks and moves partitions where their lanes ask.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -12,8 +11,9 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::group::Consumer;
-use super::native;
+use super::committer::{self, Commit};
+use super::group::{Consumer, Requests};
+use super::{ends, native};
 use crate::lane::ports::SourceError;
 
 /// A lane's request waits at most this long for the thread.
@@ -21,18 +21,20 @@ const POLL: Duration = Duration::from_millis(20);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often cached log ends become metrics.
 const OBSERVE: Duration = Duration::from_secs(1);
-/// How soon the committing thread notices that it is over.
-const STOP_CHECK: Duration = Duration::from_millis(50);
-/// A commit under way is waited for so long before the group is left.
-const COMMITTER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Calls under way on other threads are waited for so long before the group is left, looking this often.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(2);
+const CALLS_CHECK: Duration = Duration::from_millis(20);
 /// The same complaint of the client is repeated after this: without a broker it comes twenty times a second.
 const COMPLAIN: Duration = Duration::from_secs(10);
 
-/// What a lane asks of the poll thread.
+/// What a lane asks of the poll thread: deliver from `offset` on. Refused unless the lane with this nonce still owns
+/// the partition.
 #[derive(Debug)]
-pub enum Command {
-    /// Deliver from `offset` on. Refused unless the lane with this nonce still owns the partition.
-    Seek { partition: i32, nonce: u64, offset: i64, reply: oneshot::Sender<Result<(), SourceError>> },
+pub struct Seek {
+    pub partition: i32,
+    pub nonce: u64,
+    pub offset: i64,
+    pub reply: oneshot::Sender<Result<(), SourceError>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +45,7 @@ pub struct PollSettings {
 /// Owns the consumer's main queue.
 pub struct PollThread {
     consumer: Arc<Consumer>,
-    commands: Receiver<Command>,
+    requests: Requests,
     settings: PollSettings,
 }
 
@@ -54,8 +56,8 @@ impl std::fmt::Debug for PollThread {
 }
 
 impl PollThread {
-    pub fn new(consumer: Arc<Consumer>, commands: Receiver<Command>, settings: PollSettings) -> Self {
-        Self { consumer, commands, settings }
+    pub fn new(consumer: Arc<Consumer>, requests: Requests, settings: PollSettings) -> Self {
+        Self { consumer, requests, settings }
     }
 
     /// Polls until told to stop, then drains the lanes, commits and leaves the group.
@@ -63,111 +65,101 @@ impl PollThread {
     /// # Errors
     /// A fatal error of the client: the worker must be started again.
     pub fn run(self, stop: &CancellationToken) -> Result<(), KafkaError> {
-        let topic = self.consumer.context().topic.clone();
-        self.consumer.subscribe(&[&topic])?;
-        let committer = self.start_committer(stop);
+        let Self { consumer, requests: Requests { seeks, commits }, settings } = self;
+        let context = consumer.context().clone();
+        consumer.subscribe(&[&context.topic])?;
+        committer::start(Arc::downgrade(&consumer), commits, settings.commit_interval);
+        let watching = ends::start(Arc::downgrade(&consumer));
         let mut observed = Instant::now();
-        let mut complaint = None;
+        let (mut complaint, mut log_ends) = (None, HashMap::new());
         while !stop.is_cancelled() {
-            self.poll(&mut complaint)?;
-            self.serve_commands();
+            context.note_poll();
+            poll(&consumer, &mut complaint)?;
+            while let Ok(request) = seeks.try_recv() {
+                let answer = seek(&consumer, &request);
+                let _ = request.reply.send(answer);
+            }
             if observed.elapsed() >= OBSERVE {
-                self.observe_log_ends();
+                observe_log_ends(&consumer, &mut log_ends);
                 observed = Instant::now();
             }
         }
-        self.leave(&committer);
+        drop(watching);
+        leave(consumer);
         Ok(())
     }
+}
 
-    fn poll(&self, complaint: &mut Option<(KafkaError, Instant)>) -> Result<(), KafkaError> {
-        match self.consumer.poll(POLL) {
-            None => {}
-            Some(Ok(record)) => {
-                // Every partition has its own queue, so this cannot be; if it is, nothing may be skipped.
-                tracing::error!(partition = record.partition(), offset = record.offset(), "stray record");
-                let partition = record.partition();
-                self.consumer
-                    .context()
-                    .with_lane(partition, |lane| lane.stray.store(true, Ordering::Relaxed));
-            }
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
-            Some(Err(error)) => {
-                let known =
-                    complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
-                if !known {
-                    tracing::warn!(%error, "kafka");
-                    *complaint = Some((error, Instant::now()));
-                }
+fn poll(consumer: &Consumer, complaint: &mut Option<(KafkaError, Instant)>) -> Result<(), KafkaError> {
+    match consumer.poll(POLL) {
+        None => {}
+        Some(Ok(record)) => {
+            // Every partition has its own queue, so this cannot be; if it is, nothing may be skipped.
+            let partition = record.partition();
+            tracing::error!(partition, offset = record.offset(), "stray record");
+            consumer.context().with_lane(partition, |lane| lane.stray.store(true, Ordering::Relaxed));
+        }
+        Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
+        Some(Err(error)) => {
+            let known =
+                complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
+            if !known {
+                tracing::warn!(%error, "kafka");
+                *complaint = Some((error, Instant::now()));
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn serve_commands(&self) {
-        while let Ok(Command::Seek { partition, nonce, offset, reply }) = self.commands.try_recv() {
-            let _ = reply.send(self.seek(partition, nonce, offset));
-        }
+fn seek(consumer: &Consumer, request: &Seek) -> Result<(), SourceError> {
+    let (context, partition) = (consumer.context(), request.partition);
+    let owned = context.with_lane(partition, |lane| lane.shared.nonce == request.nonce).unwrap_or(false);
+    if !owned {
+        return Err(SourceError::Unassigned);
     }
-
-    fn seek(&self, partition: i32, nonce: u64, offset: i64) -> Result<(), SourceError> {
-        let context = self.consumer.context();
-        let owned = context.with_lane(partition, |lane| lane.shared.nonce == nonce).unwrap_or(false);
-        if !owned {
-            return Err(SourceError::Unassigned);
-        }
-        let kafka = |error: KafkaError| SourceError::Kafka(error.to_string());
-        self.consumer.seek(&context.topic, partition, Offset::Offset(offset), SEEK_TIMEOUT).map_err(kafka)?;
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&context.topic, partition);
-        self.consumer.resume(&list).map_err(kafka)?;
-        let pause = context.with_lane(partition, |lane| lane.assigned.elapsed());
-        context.metrics.rebalance_pause.observe(pause.unwrap_or_default().as_secs_f64());
-        Ok(())
+    let kafka = |error: KafkaError| SourceError::Kafka(error.to_string());
+    let offset = Offset::Offset(request.offset);
+    consumer.seek(&context.topic, partition, offset, SEEK_TIMEOUT).map_err(kafka)?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&context.topic, partition);
+    consumer.resume(&list).map_err(kafka)?;
+    // Taken: a lane that starts again seeks again, and that is no rebalance.
+    if let Some(assigned) = context.with_lane(partition, |lane| lane.assigned.take()).flatten() {
+        context.metrics.rebalance_pause.observe(assigned.elapsed().as_secs_f64());
     }
+    Ok(())
+}
 
-    /// Commits what lanes have finished, on a thread of its own: only the blocking call tells whether the group
-    /// accepted it, and it has no timeout.
-    fn start_committer(&self, stop: &CancellationToken) -> JoinHandle<()> {
-        let (consumer, stop, interval) =
-            (Arc::downgrade(&self.consumer), stop.clone(), self.settings.commit_interval);
-        std::thread::spawn(move || {
-            let mut last = Instant::now();
-            while !stop.is_cancelled() {
-                std::thread::sleep(STOP_CHECK);
-                if last.elapsed() < interval {
-                    continue;
-                }
-                last = Instant::now();
-                let Some(consumer) = consumer.upgrade() else { return };
-                let lanes = consumer.context().lanes();
-                consumer.context().commit(&consumer, &lanes);
-            }
-        })
-    }
-
-    fn observe_log_ends(&self) {
-        let context = self.consumer.context();
-        for lane in context.lanes() {
-            if let Some(end) = native::cached_log_end(&self.consumer, &context.topic, lane.partition) {
+/// Takes over the log ends of fetch answers, by partition in `seen`, and shows each lane's lag.
+fn observe_log_ends(consumer: &Consumer, seen: &mut HashMap<i32, i64>) {
+    let context = consumer.context();
+    for lane in context.lanes() {
+        let partition = lane.partition;
+        if let Some(end) = native::cached_log_end(consumer, &context.topic, partition) {
+            let last = seen.insert(partition, end);
+            if ends::is_news(last, end, lane.log_end.load(Ordering::Relaxed)) {
                 lane.log_end.store(end, Ordering::Relaxed);
             }
-            if let Some(lag) = lane.lag() {
-                context.metrics.lag.with_label_values(&[&lane.partition.to_string()]).set(lag);
-            }
+        }
+        if let Some(lag) = lane.lag() {
+            context.metrics.lag.with_label_values(&[&partition.to_string()]).set(lag);
         }
     }
+}
 
-    /// Drains the lanes, commits, and leaves the group.
-    fn leave(self, committer: &JoinHandle<()>) {
-        // Not left to the revocation: during somebody else's rebalance that may be a long time coming.
-        self.consumer.context().close();
-        let until = Instant::now() + COMMITTER_TIMEOUT;
-        while !committer.is_finished() && Instant::now() < until {
-            std::thread::sleep(STOP_CHECK);
-        }
-        tracing::info!("partitions given back");
-        // Dropping says goodbye to the group, and may block for long; whoever waits for this thread has a deadline.
-        drop(self.consumer);
+/// Drains the lanes, commits, and leaves the group.
+fn leave(consumer: Arc<Consumer>) {
+    let context = consumer.context();
+    // Not left to the revocation: during somebody else's rebalance that may be a long time coming.
+    context.close();
+    let _ = context.senders.commits.send(Commit::End);
+    // Whoever drops the consumer last says goodbye to the group: that must be this thread, which is waited for.
+    let until = Instant::now() + CALLS_TIMEOUT;
+    while Arc::strong_count(&consumer) > 1 && Instant::now() < until {
+        std::thread::sleep(CALLS_CHECK);
     }
+    tracing::info!("partitions given back");
+    // May block for long; whoever waits for this thread has a deadline.
+    drop(consumer);
 }

@@ -1,0 +1,169 @@
+//! Reads refused records again, with a consumer of its own, because their payload was let go before the verdict.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use crate::lane::ports::{DeadLetter, Refused};
+
+/// Without a record for so long the lane has to try again.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Records up to this many offsets away are read past: cheaper than a seek, which throws away what was fetched.
+const NEAR: i64 = 1_000;
+
+/// A letter for each refused record, which ascend by offset.
+///
+/// # Errors
+/// When not every record was read and not every other is known to be gone.
+pub(super) fn fetch(
+    config: &ClientConfig,
+    topic: &str,
+    partition: i32,
+    refused: &[Refused],
+) -> Result<Vec<DeadLetter>, KafkaError> {
+    let mut replay = Replay { partition, refused, letters: Vec::with_capacity(refused.len()) };
+    if replay.due().is_some() {
+        let consumer: BaseConsumer = config.create()?;
+        let (low, _) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
+        replay.log_starts_at(low);
+        read(&consumer, topic, &mut replay)?;
+    }
+    Ok(replay.letters)
+}
+
+fn read(consumer: &BaseConsumer, topic: &str, replay: &mut Replay<'_>) -> Result<(), KafkaError> {
+    let Some(first) = replay.due() else { return Ok(()) };
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, replay.partition, Offset::Offset(first))?;
+    consumer.assign(&list)?;
+    let mut until = Instant::now() + TIMEOUT;
+    let mut trouble = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
+    while replay.due().is_some() {
+        if Instant::now() >= until {
+            return Err(trouble);
+        }
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(record)) => {
+                until = Instant::now() + TIMEOUT;
+                replay.see(record.offset(), || Content::of(&record));
+                if let Some(next) = replay.due().filter(|next| next - record.offset() > NEAR) {
+                    consumer.seek(topic, replay.partition, Offset::Offset(next), TIMEOUT)?;
+                }
+            }
+            // The end is not the end: after a change of leader the high watermark may lag behind what was read before.
+            Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+            Some(Err(error)) => trouble = error,
+        }
+    }
+    Ok(())
+}
+
+/// What a dead letter takes over from its record.
+#[derive(Debug, Default)]
+struct Content {
+    timestamp: Option<i64>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Option<OwnedHeaders>,
+}
+
+impl Content {
+    fn of(record: &BorrowedMessage<'_>) -> Self {
+        Self {
+            timestamp: record.timestamp().to_millis(),
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.payload().map(<[u8]>::to_vec),
+            headers: record.headers().map(BorrowedHeaders::detach),
+        }
+    }
+}
+
+/// Refused records still to be read, and the letters of the others.
+#[derive(Debug)]
+struct Replay<'a> {
+    partition: i32,
+    refused: &'a [Refused],
+    letters: Vec<DeadLetter>,
+}
+
+impl Replay<'_> {
+    /// The next offset to read.
+    fn due(&self) -> Option<i64> {
+        self.refused.first().map(|refused| refused.offset)
+    }
+
+    /// Retention has removed what lies below.
+    fn log_starts_at(&mut self, low: i64) {
+        while self.due().is_some_and(|due| due < low) {
+            self.settle(None);
+        }
+    }
+
+    /// Takes in the record at an offset. Records come in order: what is due before it has been compacted away.
+    fn see(&mut self, offset: i64, content: impl FnOnce() -> Content) {
+        self.log_starts_at(offset);
+        if self.due() == Some(offset) {
+            self.settle(Some(content()));
+        }
+    }
+
+    /// Writes the letter of the record that is due; none: the log no longer has it.
+    fn settle(&mut self, content: Option<Content>) {
+        let Some((refused, rest)) = self.refused.split_first() else { return };
+        self.refused = rest;
+        let detail = match &content {
+            Some(_) => refused.detail.clone(),
+            None => format!("{}; the record itself is no longer in the log", refused.detail),
+        };
+        let Content { timestamp, key, value, headers } = content.unwrap_or_default();
+        let (partition, offset, reason) = (self.partition, refused.offset, refused.reason);
+        self.letters.push(DeadLetter { partition, offset, timestamp, key, value, headers, reason, detail });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Reason;
+
+    /// The letters after reading a log that starts at `low` and holds these offsets, and what is due then.
+    fn replayed(offsets: &[i64], low: i64, log: &[i64]) -> (Vec<DeadLetter>, Option<i64>) {
+        let refused: Vec<Refused> = offsets
+            .iter()
+            .map(|offset| Refused { offset: *offset, reason: Reason::SumOverflow, detail: "too much".into() })
+            .collect();
+        let mut replay = Replay { partition: 3, refused: &refused, letters: Vec::new() };
+        replay.log_starts_at(low);
+        for offset in log {
+            let value = Some(offset.to_string().into_bytes());
+            replay.see(*offset, || Content { value, ..Content::default() });
+        }
+        let due = replay.due();
+        (replay.letters, due)
+    }
+
+    #[test]
+    fn each_refused_record_is_read_or_known_to_be_gone() {
+        let (letters, due) = replayed(&[3, 7, 8, 12], 5, &[6, 7, 10, 12]);
+        let letters: Vec<_> =
+            letters.iter().map(|letter| (letter.offset, letter.value.as_deref(), &*letter.detail)).collect();
+        let gone = "too much; the record itself is no longer in the log";
+        let expected = [
+            (3, None, gone),
+            (7, Some(&b"7"[..]), "too much"),
+            (8, None, gone),
+            (12, Some(&b"12"[..]), "too much"),
+        ];
+        assert_eq!((&*letters, due), (&expected[..], None));
+    }
+
+    #[test]
+    fn a_record_past_the_end_of_the_log_is_still_due() {
+        let (letters, due) = replayed(&[7, 9], 0, &[7, 8]);
+        assert_eq!(letters.len(), 1);
+        assert_eq!(due, Some(9));
+    }
+}
