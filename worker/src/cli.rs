@@ -52,9 +52,12 @@ pub fn main(mutation: Mutation) -> ExitCode {
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime
-        .context("cannot start the runtime")
-        .and_then(|runtime| runtime.block_on(run(args, config, mutation)));
+    let ended = runtime.context("cannot start the runtime").and_then(|runtime| {
+        let ended = runtime.block_on(run(args, config, mutation));
+        // Blocking calls to a broker that is gone must not hold up the end.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -37,7 +37,7 @@ impl Policies {
     }
 }
 
-/// A record that must not be applied because of what is stored.
+/// A record that was not applied because of what is stored; its dead letter is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow {
     pub offset: i64,
@@ -52,10 +52,8 @@ pub struct Applied {
     pub changed: bool,
     /// Types that differ from what was loaded, in no order, each once.
     pub touched: Vec<u32>,
-    /// Refused records, in offset order. They are pending in the state.
-    pub overflows: Vec<Overflow>,
-    /// Records skipped because they lie below the watermark.
-    pub skipped: usize,
+    /// Offsets of records without items at or above the watermark: their verdicts are new.
+    pub verdicts: Vec<i64>,
 }
 
 /// Applies one player's records, ascending by offset, and moves the watermark to `upper` if anything changed. Records
@@ -69,45 +67,81 @@ pub fn apply<'a>(
     policies: &Policies,
 ) -> Applied {
     let mut applied = Applied::default();
-    for record in records {
-        if record.offset < watermark {
-            applied.skipped += 1;
-        } else if record.items().len() == 0 {
+    let exists = state.version > 0;
+    let mut table = Table::new(&mut state.achievements);
+    for record in records.skip_while(|record| record.offset < watermark) {
+        if record.items().len() == 0 {
             // A verdict that a clock or a new configuration could change: the first one stands for a player that exists.
-            applied.changed |= state.version > 0;
-        } else if let Some(kind) = overflowing(state, &record, policies) {
-            let overflow = Overflow { offset: record.offset, kind };
+            applied.verdicts.push(record.offset);
+            applied.changed |= exists;
+        } else if let Some(kind) = overflowing(&table, &record, policies) {
             state.pending.push(PendingDeadLetter {
                 incarnation: source.incarnation,
                 partition: source.partition,
                 offset: record.offset,
                 r#type: kind,
             });
-            applied.overflows.push(overflow);
             applied.changed = true;
         } else {
             for item in record.items() {
-                if apply_item(state, source, &record, item, policies.of(item.kind)) {
-                    applied.changed = true;
-                    if !applied.touched.contains(&item.kind) {
-                        applied.touched.push(item.kind);
-                    }
+                if apply_item(&mut table, source, &record, item, policies.of(item.kind)) {
+                    applied.touched.push(item.kind);
                 }
             }
         }
     }
+    table.close();
+    applied.touched.sort_unstable();
+    applied.touched.dedup();
+    applied.changed |= !applied.touched.is_empty();
     if applied.changed {
         state.raise_watermark(source, upper);
     }
     applied
 }
 
+/// The achievements of a player while records are applied: sorted ones, and behind them those that are new.
+struct Table<'a> {
+    achievements: &'a mut Vec<Achievement>,
+    sorted: usize,
+    new: HashMap<u32, usize>,
+}
+
+impl<'a> Table<'a> {
+    fn new(achievements: &'a mut Vec<Achievement>) -> Self {
+        Self { sorted: achievements.len(), achievements, new: HashMap::new() }
+    }
+
+    fn position(&self, kind: u32) -> Option<usize> {
+        let sorted = &self.achievements[..self.sorted];
+        sorted
+            .binary_search_by_key(&kind, |stored| stored.r#type)
+            .ok()
+            .or_else(|| self.new.get(&kind).copied())
+    }
+
+    fn value(&self, kind: u32) -> Option<i64> {
+        self.position(kind).map(|at| self.achievements[at].value)
+    }
+
+    fn push(&mut self, achievement: Achievement) {
+        self.new.insert(achievement.r#type, self.achievements.len());
+        self.achievements.push(achievement);
+    }
+
+    fn close(self) {
+        if !self.new.is_empty() {
+            self.achievements.sort_unstable_by_key(|stored| stored.r#type);
+        }
+    }
+}
+
 /// The first type of the record whose sum would overflow, items taken in order.
-fn overflowing(state: &PlayerState, record: &Record<'_>, policies: &Policies) -> Option<u32> {
+fn overflowing(table: &Table<'_>, record: &Record<'_>, policies: &Policies) -> Option<u32> {
     let mut running: Vec<(u32, i64)> = Vec::new();
     for item in record.items().filter(|item| policies.of(item.kind) == Policy::Sum) {
         let at = running.iter().position(|(kind, _)| *kind == item.kind).unwrap_or_else(|| {
-            running.push((item.kind, state.achievement(item.kind).map_or(0, |stored| stored.value)));
+            running.push((item.kind, table.value(item.kind).unwrap_or(0)));
             running.len() - 1
         });
         match running[at].1.checked_add(item.value) {
@@ -120,20 +154,17 @@ fn overflowing(state: &PlayerState, record: &Record<'_>, policies: &Policies) ->
 
 /// Applies one item; true if the achievement has to be written.
 fn apply_item(
-    state: &mut PlayerState,
+    table: &mut Table<'_>,
     source: SourcePartition,
     record: &Record<'_>,
     item: Item<'_>,
     policy: Policy,
 ) -> bool {
-    let at = match state.achievements.binary_search_by_key(&item.kind, |stored| stored.r#type) {
-        Ok(at) => at,
-        Err(at) => {
-            state.achievements.insert(at, new_achievement(source, record, item));
-            return true;
-        }
+    let Some(at) = table.position(item.kind) else {
+        table.push(new_achievement(source, record, item));
+        return true;
     };
-    let stored = &mut state.achievements[at];
+    let stored = &mut table.achievements[at];
     let newer = item_key(source, record, item) > stored_key(stored);
     let mut changed = false;
     if record.timestamp < stored.first_time {
@@ -279,7 +310,8 @@ mod tests {
         run(&mut state, &records);
         let replayed = [records[0].clone(), records[1].clone(), (2, 102, vec![(SUM, 1, "")])];
         let applied = run(&mut state, &replayed);
-        assert_eq!((applied.skipped, values(&state)), (2, vec![(SUM, 13, "", 102, 100)]));
+        assert!(applied.changed);
+        assert_eq!(values(&state), vec![(SUM, 13, "", 102, 100)]);
     }
 
     #[test]
@@ -304,7 +336,7 @@ mod tests {
     #[test]
     fn an_overflowing_sum_refuses_the_whole_record_and_only_that() {
         let mut state = PlayerState::default();
-        let applied = run(
+        run(
             &mut state,
             &[
                 (0, 100, vec![(SUM, i64::MAX, "")]),
@@ -312,9 +344,9 @@ mod tests {
                 (2, 102, vec![(SUM, -1, "")]),
             ],
         );
-        assert_eq!(applied.overflows, vec![Overflow { offset: 1, kind: SUM }]);
         assert_eq!(values(&state), vec![(SUM, i64::MAX - 1, "", 102, 100)]);
-        assert_eq!(state.pending.len(), 1);
+        let pending: Vec<_> = state.pending.iter().map(|pending| (pending.offset, pending.r#type)).collect();
+        assert_eq!(pending, vec![(1, SUM)]);
     }
 
     #[test]
@@ -325,6 +357,8 @@ mod tests {
         run(&mut known, &[(0, 100, vec![(MAX, 1, "")])]);
         assert!(run(&mut known, &[(1, 100, vec![])]).changed);
         assert_eq!(known.watermark(SOURCE), 2);
+        let replayed = run(&mut known, &[(1, 100, vec![])]);
+        assert_eq!((replayed.changed, replayed.verdicts), (false, vec![]));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Mutation {
     NoFence,
     /// Offsets may be committed before their records are stored.
     CommitBeforeWrite,
+    /// Not a fault: parked lanes look again after 0.3 s, so that a test can see what they do then.
+    ParkBriefly,
 }
 
 impl std::str::FromStr for Mutation {
@@ -24,6 +26,7 @@ impl std::str::FromStr for Mutation {
             "no-watermark" => Ok(Self::NoWatermark),
             "no-fence" => Ok(Self::NoFence),
             "commit-before-write" => Ok(Self::CommitBeforeWrite),
+            "park-briefly" => Ok(Self::ParkBriefly),
             other => Err(format!("no mutation is called {other}")),
         }
     }

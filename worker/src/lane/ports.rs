@@ -93,18 +93,30 @@ pub struct DeadLetter {
     pub detail: String,
 }
 
+/// A record of the source topic that was refused after its payload was let go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub offset: i64,
+    pub reason: Reason,
+    pub detail: String,
+}
+
 /// The dead-letter topic.
 pub trait Letters: Send {
-    /// Sends one letter and waits until it is acknowledged.
-    fn send(&mut self, letter: &DeadLetter) -> impl Future<Output = Result<(), SourceError>> + Send;
+    /// Sends letters, all at once, and waits until each is acknowledged.
+    ///
+    /// # Errors
+    /// With the number of letters, counted from the first, that are acknowledged all the same.
+    fn send(
+        &mut self,
+        letters: &[DeadLetter],
+    ) -> impl Future<Output = Result<(), (usize, SourceError)>> + Send;
 
-    /// Reads a record of the source topic again, for a verdict that came after its payload was let go.
-    /// `None` when the log no longer has it.
+    /// Reads records of the source topic again, ascending by offset. One that the log no longer has becomes a letter
+    /// without a value.
     fn fetch(
         &mut self,
         partition: i32,
-        offset: i64,
-        reason: Reason,
-        detail: String,
-    ) -> impl Future<Output = Result<Option<DeadLetter>, SourceError>> + Send;
+        refused: &[Refused],
+    ) -> impl Future<Output = Result<Vec<DeadLetter>, SourceError>> + Send;
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use plaudit_crds::{OnError, Unlisted};
+use rdkafka::message::{Headers as _, OwnedHeaders};
 use tokio::time::Instant;
 
 use super::LaneContext;
@@ -25,6 +26,9 @@ pub struct Drained {
     pub batch: Batch,
     /// Refused records, in offset order: to be acknowledged before the batch is stored.
     pub letters: Vec<DeadLetter>,
+    /// Records refused by the clock or the configuration; the batch holds them without items, because an earlier
+    /// verdict may stand.
+    pub judged: Vec<DeadLetter>,
     /// The offset after the last record or control record taken.
     pub upto: i64,
     /// Records taken, refused ones included.
@@ -60,6 +64,7 @@ impl<Q: Source> Reader<Q> {
         let mut drained = Drained {
             batch: Batch::default(),
             letters: Vec::new(),
+            judged: Vec::new(),
             upto: self.next,
             records: 0,
             poison: None,
@@ -69,7 +74,7 @@ impl<Q: Source> Reader<Q> {
         let started = Instant::now();
         let mut first_taken = None;
         loop {
-            if lane.budget.is_available() {
+            if lane.budget.is_available() && !lane.stop.is_cancelled() {
                 self.take_ready(lane, &mut drained, &mut limits)?;
             }
             if drained.records > 0 && first_taken.is_none() {
@@ -87,7 +92,7 @@ impl<Q: Source> Reader<Q> {
                 () = lane.stop.cancelled() => {}
             }
         }
-        if drained.records == 0 {
+        if drained.records == 0 && drained.poison.is_none() {
             // Control records (transaction markers) move the position without ever being handed over.
             drained.upto = drained.upto.max(self.source.position().unwrap_or(drained.upto));
             self.next = drained.upto;
@@ -136,22 +141,25 @@ struct Limits {
 fn take(lane: &LaneContext, record: &RecordView<'_>, drained: &mut Drained) -> Option<DeadLetter> {
     lane.metrics.records.inc();
     let refusal = match report::decode(record.value, lane.format) {
+        Err(refusal) => refusal,
         Ok(report) => match judge(lane, record, &report) {
             Ok(timestamp) => {
                 accept(lane, record, &report, timestamp, &mut drained.batch);
                 return None;
             }
-            Err(refusal) => {
-                if lane.on_error == OnError::DeadLetter && by_clock_or_configuration(refusal.reason) {
-                    let timestamp = record.timestamp.unwrap_or_default();
-                    drained.batch.push(player_of(&report), record.offset, timestamp, std::iter::empty());
-                }
-                refusal
+            Err(refusal)
+                if lane.on_error == OnError::DeadLetter && by_clock_or_configuration(refusal.reason) =>
+            {
+                let timestamp = record.timestamp.unwrap_or_default();
+                drained.batch.push(player_of(&report), record.offset, timestamp, std::iter::empty());
+                let letter = dead_letter(lane, record, refusal, &mut drained.charge);
+                drained.judged.push(letter);
+                return None;
             }
+            Err(refusal) => refusal,
         },
-        Err(refusal) => refusal,
     };
-    let letter = dead_letter(lane.shared.partition, record, refusal);
+    let letter = dead_letter(lane, record, refusal, &mut drained.charge);
     match lane.on_error {
         OnError::Stop => Some(letter),
         OnError::DeadLetter => {
@@ -223,14 +231,24 @@ fn player_of<'a>(report: &'a Report<'_>) -> PlayerRef<'a> {
     }
 }
 
-fn dead_letter(partition: i32, record: &RecordView<'_>, refusal: Refusal) -> DeadLetter {
+fn dead_letter(
+    lane: &LaneContext,
+    record: &RecordView<'_>,
+    refusal: Refusal,
+    charge: &mut Charge,
+) -> DeadLetter {
+    let headers = record.headers.map(rdkafka::message::BorrowedHeaders::detach);
+    let header_bytes = |headers: &OwnedHeaders| -> usize {
+        headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
+    };
+    charge.add(headers.as_ref().map_or(0, header_bytes));
     DeadLetter {
-        partition,
+        partition: lane.shared.partition,
         offset: record.offset,
         timestamp: record.timestamp,
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(<[u8]>::to_vec),
-        headers: record.headers.map(rdkafka::message::BorrowedHeaders::detach),
+        headers,
         reason: refusal.reason,
         detail: refusal.detail,
     }

@@ -7,6 +7,13 @@
 --       those to unlink).
 -- Returns '' when all is written, the refused players as pairs (player, 1 conflict | 2 chunks missing), or, when the
 -- fence has another ID, its value (an empty array when it does not exist).
+-- Lua's stack takes about 8,000 values at once.
+local function each_slice(first, last, call)
+  for from = first, last, 4000 do
+    call(from, math.min(from + 3999, last))
+  end
+end
+
 local n = tonumber(ARGV[4])
 local found = redis.call('MGET', unpack(KEYS, 1, n + 1))
 if not found[1] then
@@ -22,7 +29,11 @@ local key = n + 2
 for at = 5 + 2 * n, #ARGV, 4 do
   local split = { player = tonumber(ARGV[at]), first = key, check = tonumber(ARGV[at + 1]),
                   persist = tonumber(ARGV[at + 2]), unlink = tonumber(ARGV[at + 3]) }
-  if split.check > 0 and redis.call('EXISTS', unpack(KEYS, key, key + split.check - 1)) ~= split.check then
+  local exist = 0
+  each_slice(key, key + split.check - 1, function(from, to)
+    exist = exist + redis.call('EXISTS', unpack(KEYS, from, to))
+  end)
+  if exist ~= split.check then
     missing[split.player] = true
   end
   key = key + split.check + split.unlink
@@ -55,9 +66,10 @@ for _, split in ipairs(splits) do
     for at = split.first, split.first + split.persist - 1 do
       redis.call('PERSIST', KEYS[at])
     end
-    if split.unlink > 0 then
-      redis.call('UNLINK', unpack(KEYS, split.first + split.check, split.first + split.check + split.unlink - 1))
-    end
+    local unlink = split.first + split.check
+    each_slice(unlink, unlink + split.unlink - 1, function(from, to)
+      redis.call('UNLINK', unpack(KEYS, from, to))
+    end)
   end
 end
 if #refused == 0 then

@@ -79,6 +79,11 @@ impl FenceState {
         self.unanswered.push(Unanswered { expects, attempt });
     }
 
+    /// Scripts whose outcome is unknown.
+    pub fn unanswered_count(&self) -> usize {
+        self.unanswered.len()
+    }
+
     /// A script answered: the fence now has this ID, position and settled. What came before is settled with it.
     pub fn acknowledge(&mut self, id: WriteId, position: i64, settled: i64) {
         self.fence.id_high = id.high;

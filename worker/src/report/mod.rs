@@ -3,11 +3,12 @@
 //! Decoding borrows from the payload. What cannot be a report is refused with a reason that becomes a metric label
 //! and a dead letter's header.
 
+mod json;
+
 use std::borrow::Cow;
 
 use plaudit_crds::Format;
 use prost::Message;
-use serde::Deserialize;
 
 use crate::proto;
 
@@ -21,28 +22,21 @@ pub const MAX_DATA_BYTES: usize = 1_024;
 pub const MAX_ITEMS: usize = 256;
 
 /// One player and items.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report<'a> {
     pub uin: u64,
-    #[serde(default)]
     pub platform: u32,
-    #[serde(default)]
     pub zone: u32,
-    #[serde(default)]
     pub server: u32,
-    #[serde(borrow, default)]
     pub role: Cow<'a, str>,
-    #[serde(borrow)]
     pub items: Vec<ReportItem<'a>>,
 }
 
 /// One achievement type with a value.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportItem<'a> {
-    #[serde(rename = "type")]
     pub kind: u32,
     pub value: i64,
-    #[serde(borrow, default)]
     pub data: Cow<'a, str>,
 }
 
@@ -204,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_undone() {
+        let payload =
+            br#"{"uin": 1, "\u0072ole": "a\nb", "items": [{"type": 1, "value": 1, "data": "\u4f60"}]}"#;
+        let report = decode(Some(payload), Format::Json).unwrap();
+        assert_eq!((&*report.role, &*report.items[0].data), ("a\nb", "\u{4f60}"));
+    }
+
+    #[test]
     fn protobuf_says_the_same_as_json() {
         let json = br#"{"uin": 7, "role": "r", "items": [{"type": 1, "value": -5, "data": "d"}]}"#;
         let proto = proto::Report {
@@ -238,6 +240,10 @@ mod tests {
             (br#"{"uin":-1,"items":[{"type":1,"value":1}]}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[{"type":1,"value":1.5}]}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[{"type":1,"value":9223372036854775808}]}"#, Reason::Malformed),
+            (br#"[10001,1,3,12,"r",[[1,1]]]"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[[1,1]]}"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[{"type":1,"value":1,"value":1}]}"#, Reason::Malformed),
+            (br#"{"uin":1,"items":[]} {}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[]}"#, Reason::LimitExceeded),
             (long_role.as_bytes(), Reason::LimitExceeded),
             (long_data.as_bytes(), Reason::LimitExceeded),

@@ -1,0 +1,86 @@
+//! What a lane is given: settings of its pipeline, and the parts of the worker that lanes share.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use plaudit_crds::{Format, InitialOffset, OnError, Unlisted};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::halt::Halt;
+use super::shared::{LaneShared, LaneState, StopReason};
+use crate::budget::MemoryBudget;
+use crate::merge::Policies;
+use crate::metrics::Metrics;
+use crate::mutation::Mutation;
+use crate::player::Layout;
+
+/// One lane's surroundings.
+#[derive(Debug)]
+pub struct LaneContext {
+    pub shared: Arc<LaneShared>,
+    pub metrics: Arc<Metrics>,
+    pub budget: MemoryBudget,
+    pub stop: CancellationToken,
+    pub layout: Layout,
+    pub policies: Policies,
+    pub group: String,
+    pub initial: InitialOffset,
+    pub format: Format,
+    pub unlisted: Unlisted,
+    pub on_error: OnError,
+    pub max_clock_skew_ms: i64,
+    pub max_records: usize,
+    pub max_bytes: usize,
+    pub max_delay: Duration,
+    pub max_value_bytes: usize,
+    pub cache_bytes: usize,
+    /// Milliseconds since 1970.
+    pub now_ms: fn() -> i64,
+    /// When the worker started: the clock of [`LaneShared::last_step`].
+    pub epoch: Instant,
+    /// How long a parked lane waits before it looks again.
+    pub parked: Duration,
+    pub mutation: Mutation,
+}
+
+impl LaneContext {
+    /// Tells the watchdog that the lane is alive.
+    pub fn step(&self) {
+        let millis = u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.shared.last_step.store(millis, Ordering::Relaxed);
+    }
+
+    /// What the lane waited for is there.
+    pub(super) fn running(&self) {
+        if self.shared.state() == LaneState::Waiting {
+            tracing::info!(partition = self.shared.partition, "lane goes on");
+            self.shared.set_state(LaneState::Running);
+        }
+    }
+
+    pub(super) fn waiting(&self, reason: StopReason, message: String) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        if self.shared.state() != LaneState::Waiting {
+            tracing::warn!(
+                partition = self.shared.partition,
+                reason = reason.as_str(),
+                message,
+                "lane waits"
+            );
+        }
+        self.shared.set_state_because(LaneState::Waiting, reason, message);
+    }
+
+    /// Sleeps, unless the lane is told to stop.
+    pub(super) async fn pause(&self, delay: Duration) -> Result<(), Halt> {
+        self.step();
+        tokio::select! {
+            () = tokio::time::sleep(delay) => Ok(()),
+            () = self.stop.cancelled() => Err(Halt::Stopped),
+        }
+    }
+}

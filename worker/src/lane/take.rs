@@ -1,0 +1,129 @@
+//! Starting: the lane takes its partition's fence and places the reader.
+
+use std::sync::atomic::Ordering;
+
+use prost::Message;
+
+use super::halt::Halt;
+use super::ports::{Letters, Source, SourceError};
+use super::shared::{StopReason, lock};
+use super::start::{CommitMetadata, Known, Start, decide};
+use super::{Lane, LaneState};
+use crate::player::FORMAT;
+use crate::proto::Fence;
+use crate::store::{FenceState, Store, StoreError};
+
+/// A try that is worth another: why, for whoever looks at the lane.
+struct Again(StopReason, String);
+
+impl From<SourceError> for Again {
+    fn from(error: SourceError) -> Self {
+        Self(StopReason::KafkaUnavailable, error.to_string())
+    }
+}
+
+impl From<StoreError> for Again {
+    fn from(error: StoreError) -> Self {
+        Self(StopReason::StoreUnavailable, error.sentence())
+    }
+}
+
+/// How a try to take the fence failed.
+enum TakeError {
+    Again(Again),
+    Halt(Halt),
+}
+
+impl<E: Into<Again>> From<E> for TakeError {
+    fn from(error: E) -> Self {
+        Self::Again(error.into())
+    }
+}
+
+impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
+    /// Takes the fence and positions the reader. `own` is the lane's committable when it starts again.
+    pub(super) async fn start(&mut self, own: Option<i64>) -> Result<(), Halt> {
+        let lane = self.context.clone();
+        lane.shared.set_idle_fence(None);
+        let (fence, from) = loop {
+            match self.try_take(own).await {
+                Ok(taken) => break taken,
+                Err(TakeError::Halt(halt)) => return Err(halt),
+                Err(TakeError::Again(Again(reason, message))) => {
+                    lane.waiting(reason, message);
+                    let delay = self.backoff.next_delay();
+                    lane.pause(delay).await?;
+                }
+            }
+        };
+        *lock(&lane.shared.commit_metadata) = CommitMetadata::of(&fence).encode();
+        tracing::debug!(partition = lane.shared.partition, from, position = fence.position, "fence taken");
+        self.writer.hold(FenceState::new(fence), from);
+        while let Err(error) = self.reader.start_at(from).await {
+            // The client refuses to seek for a moment after it assigned the partition.
+            tracing::debug!(partition = lane.shared.partition, %error, "not placed yet");
+            let delay = self.backoff.next_delay();
+            lane.pause(delay).await?;
+        }
+        self.backoff.reset();
+        lane.shared.position.store(from, Ordering::Relaxed);
+        if !lane.stop.is_cancelled() {
+            lane.shared.set_state(LaneState::Running);
+        }
+        Ok(())
+    }
+
+    /// One try to take or create the fence.
+    async fn try_take(&mut self, own: Option<i64>) -> Result<(Fence, i64), TakeError> {
+        let lane = self.context.clone();
+        lane.step();
+        let committed = self.reader.source.committed().await?;
+        let log = self.reader.source.log_bounds().await?;
+        let key = lane.layout.fence_key(lane.shared.partition);
+        let value = self.writer.store.fence(&key).await?;
+        let found = decode_fence(value.as_deref()).map_err(TakeError::Halt)?;
+        let known = Known {
+            fence: found.as_ref(),
+            committed: committed.as_ref(),
+            own,
+            log,
+            group: &lane.group,
+            initial: lane.initial,
+        };
+        let (mut fence, from) = match decide(&known) {
+            Start::Stop { reason, message } => return Err(TakeError::Halt(Halt::Park { reason, message })),
+            Start::Take { from } => (found.unwrap_or_default(), from),
+            Start::Create { from } => (new_fence(&lane.group, from), from),
+        };
+        let id = self.writer.ids().attempt().ok;
+        (fence.id_high, fence.id_low) = (id.high, id.low);
+        if self.writer.store.replace_fence(&key, value.as_deref(), &fence.encode_to_vec()).await? {
+            return Ok((fence, from));
+        }
+        let message = "the fence changed while it was taken".to_owned();
+        Err(TakeError::Again(Again(StopReason::FenceContention, message)))
+    }
+}
+
+fn decode_fence(value: Option<&[u8]>) -> Result<Option<Fence>, Halt> {
+    let Some(value) = value else { return Ok(None) };
+    let park = |reason, message: &str| Halt::Park { reason, message: message.to_owned() };
+    let fence = Fence::decode(value)
+        .map_err(|_| park(StopReason::DamagedRecord, "the fence of the partition does not decode"))?;
+    match fence.format {
+        FORMAT => Ok(Some(fence)),
+        0 => Err(park(StopReason::DamagedRecord, "the fence of the partition has no format")),
+        _ => Err(park(StopReason::NewerFormat, "the fence of the partition was written by a newer version")),
+    }
+}
+
+fn new_fence(group: &str, from: i64) -> Fence {
+    Fence {
+        format: FORMAT,
+        position: from,
+        settled: from,
+        owner: group.to_owned(),
+        first: from,
+        ..Fence::default()
+    }
+}

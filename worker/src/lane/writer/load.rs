@@ -1,0 +1,127 @@
+//! Loading: the state of each player, from the cache or from the store together with the fence.
+
+use super::{Job, Writer};
+use crate::lane::LaneContext;
+use crate::lane::halt::{Halt, Trouble};
+use crate::lane::ports::Letters;
+use crate::lane::shared::StopReason;
+use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
+use crate::store::Store;
+
+/// Keys of one MGET.
+const PAGE_KEYS: usize = 256;
+/// Keys of one MGET of chunks: a chunk may be as large as the greatest value.
+const PAGE_CHUNKS: usize = 64;
+/// Bytes that one round loads, roughly: what a lane holds besides its batch is a few times this.
+const ROUND_BYTES: usize = 1 << 20;
+/// A split record that is replaced under the reader so often in a row is given up for this round.
+const CHUNK_READS: usize = 16;
+
+impl<S: Store, D: Letters> Writer<S, D> {
+    /// The states of the players to do: all of them, or as many as a round may load.
+    pub(super) async fn load(
+        &mut self,
+        lane: &LaneContext,
+        job: &Job<'_>,
+    ) -> Result<Vec<(usize, PlayerState)>, Trouble> {
+        let mut states = Vec::with_capacity(job.todo.len());
+        let mut missing = Vec::new();
+        for group in &job.todo {
+            match self.cache.take(job.batch.player(*group)) {
+                Some(state) => states.push((*group, state)),
+                None => missing.push(*group),
+            }
+        }
+        lane.metrics.cache_hits.inc_by(states.len() as u64);
+        if self.doubt && missing.is_empty() {
+            let found = self.store.fence(&self.fence_key).await?;
+            self.adopt(found.as_deref())?;
+        }
+        let mut loaded = 0;
+        for page in missing.chunks(PAGE_KEYS) {
+            lane.step();
+            loaded += self.load_page(lane, job, page, &mut states).await?;
+            lane.metrics.cache_misses.inc_by(page.len() as u64);
+            if loaded >= ROUND_BYTES {
+                break;
+            }
+        }
+        Ok(states)
+    }
+
+    /// Loads players of one MGET; returns the bytes it found.
+    async fn load_page(
+        &mut self,
+        lane: &LaneContext,
+        job: &Job<'_>,
+        page: &[usize],
+        states: &mut Vec<(usize, PlayerState)>,
+    ) -> Result<usize, Trouble> {
+        let keys: Vec<String> =
+            page.iter().map(|group| lane.layout.player_key(job.batch.player(*group))).collect();
+        let (fence, values) = self.store.load(&self.fence_key, &keys).await?;
+        self.adopt(fence.as_deref())?;
+        let mut bytes = values.iter().flatten().map(Vec::len).sum();
+        let mut split = Vec::new();
+        for ((group, key), value) in page.iter().zip(keys).zip(values) {
+            match decode(&key, job.batch.player(*group), value.as_deref())? {
+                Decoded::Whole(state) => states.push((*group, state)),
+                Decoded::Split(manifest) => split.push((*group, key, manifest)),
+            }
+        }
+        for (group, key, manifest) in split {
+            lane.step();
+            let state = self.complete(job.batch.player(group), &key, manifest).await?;
+            bytes += state.memory_bytes();
+            states.push((group, state));
+        }
+        Ok(bytes)
+    }
+
+    /// Reads the chunks of a split record; begins again at the manifest when somebody replaced it meanwhile.
+    async fn complete(
+        &mut self,
+        id: &PlayerId,
+        key: &str,
+        mut manifest: Manifest,
+    ) -> Result<PlayerState, Trouble> {
+        for _ in 0..CHUNK_READS {
+            let keys: Vec<String> =
+                manifest.references().iter().map(|reference| Layout::chunk_key(key, reference)).collect();
+            let mut chunks = Vec::with_capacity(keys.len());
+            for page in keys.chunks(PAGE_CHUNKS) {
+                chunks.extend(self.store.chunks(page).await?);
+            }
+            if let Some(chunks) = chunks.into_iter().collect::<Option<Vec<_>>>() {
+                return Ok(manifest.complete(&chunks).map_err(|error| unusable(key, &error))?);
+            }
+            let (fence, mut values) = self.store.load(&self.fence_key, &[key.to_owned()]).await?;
+            self.adopt(fence.as_deref())?;
+            manifest = match decode(key, id, values.pop().flatten().as_deref())? {
+                Decoded::Whole(state) => return Ok(state),
+                Decoded::Split(again) if again.references() == manifest.references() => {
+                    let missing = RecordError::Damaged("chunks that it names are missing".into());
+                    return Err(unusable(key, &missing).into());
+                }
+                Decoded::Split(newer) => newer,
+            };
+        }
+        Err(Halt::Restart { message: format!("{key} was replaced {CHUNK_READS} times while it was read") }
+            .into())
+    }
+}
+
+fn decode(key: &str, id: &PlayerId, value: Option<&[u8]>) -> Result<Decoded, Halt> {
+    match value {
+        None => Ok(Decoded::Whole(PlayerState::default())),
+        Some(value) => PlayerState::decode(value, id).map_err(|error| unusable(key, &error)),
+    }
+}
+
+fn unusable(key: &str, error: &RecordError) -> Halt {
+    let reason = match error {
+        RecordError::Damaged(_) => StopReason::DamagedRecord,
+        RecordError::NewerFormat { .. } => StopReason::NewerFormat,
+    };
+    Halt::Park { reason, message: format!("the player record at {key} cannot be used: {error}") }
+}

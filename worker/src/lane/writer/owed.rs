@@ -1,0 +1,119 @@
+//! Dead letters: which are due, and sending them until they are acknowledged.
+
+use super::{Job, Writer};
+use crate::lane::LaneContext;
+use crate::lane::halt::Halt;
+use crate::lane::ports::{DeadLetter, Letters, Refused};
+use crate::lane::shared::StopReason;
+use crate::merge::Overflow;
+use crate::player::PlayerState;
+use crate::proto::PendingDeadLetter;
+use crate::report::Reason;
+use crate::store::Store;
+
+/// Letters under way at once: each may be as large as a record.
+const WINDOW: usize = 256;
+
+impl<S: Store, D: Letters> Writer<S, D> {
+    /// Sends dead letters and waits for all; retries until they are acknowledged or the lane is told to stop.
+    pub async fn send_letters(&mut self, lane: &LaneContext, letters: &[DeadLetter]) -> Result<(), Halt> {
+        for window in letters.chunks(WINDOW) {
+            let mut rest = window;
+            while let Err((acknowledged, error)) = self.letters.send(rest).await {
+                rest = &rest[acknowledged..];
+                lane.waiting(StopReason::DeadLetterUnavailable, error.to_string());
+                let delay = self.backoff.next_delay();
+                lane.pause(delay).await?;
+            }
+            self.calm(lane);
+            lane.step();
+            for letter in window {
+                lane.metrics.dead_letters.with_label_values(&[letter.reason.as_str()]).inc();
+                tracing::debug!(
+                    partition = letter.partition,
+                    offset = letter.offset,
+                    reason = letter.reason.as_str(),
+                    detail = letter.detail,
+                    "dead letter sent"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the letters of verdicts that no earlier one covers. The others' records were applied, or their letters
+    /// acknowledged, before the watermark moved over them.
+    pub(super) async fn send_judged(
+        &mut self,
+        lane: &LaneContext,
+        job: &mut Job<'_>,
+        due: &[i64],
+    ) -> Result<(), Halt> {
+        if due.is_empty() {
+            return Ok(());
+        }
+        let (due, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut job.judged).into_iter().partition(|letter| due.contains(&letter.offset));
+        job.judged = rest;
+        self.send_letters(lane, &due).await
+    }
+
+    /// Sends the dead letters of refused records, whose payloads are read from the topic again.
+    pub(super) async fn send_owed(
+        &mut self,
+        lane: &LaneContext,
+        mut owed: Vec<Overflow>,
+    ) -> Result<(), Halt> {
+        owed.retain(|overflow| !self.sent.contains(&overflow.offset));
+        owed.sort_unstable_by_key(|overflow| overflow.offset);
+        owed.dedup();
+        for window in owed.chunks(WINDOW) {
+            let refused: Vec<Refused> = window
+                .iter()
+                .map(|Overflow { offset, kind }| Refused {
+                    offset: *offset,
+                    reason: Reason::SumOverflow,
+                    detail: format!("the sum of type {kind} would leave the range of int64"),
+                })
+                .collect();
+            let letters = loop {
+                lane.step();
+                match self.letters.fetch(lane.shared.partition, &refused).await {
+                    Ok(letters) => break letters,
+                    Err(error) => {
+                        lane.waiting(StopReason::KafkaUnavailable, error.to_string());
+                        let delay = self.backoff.next_delay();
+                        lane.pause(delay).await?;
+                    }
+                }
+            };
+            self.send_letters(lane, &letters).await?;
+            self.sent.extend(window.iter().map(|overflow| overflow.offset));
+        }
+        Ok(())
+    }
+
+    /// Removes pending dead letters of this partition that are known to be sent.
+    pub(super) fn clear_sent(&self, state: &mut PlayerState) -> bool {
+        let before = state.pending.len();
+        state.pending.retain(|pending| !self.is_mine(pending) || !self.is_sent(pending.offset));
+        state.pending.len() < before
+    }
+
+    /// Notes what a stored state still has to send for this partition.
+    pub(super) fn owe(&self, state: &PlayerState, owed: &mut Vec<Overflow>) {
+        for pending in state.pending.iter().filter(|pending| self.is_mine(pending)) {
+            if !self.is_sent(pending.offset) {
+                owed.push(Overflow { offset: pending.offset, kind: pending.r#type });
+            }
+        }
+    }
+
+    fn is_mine(&self, pending: &PendingDeadLetter) -> bool {
+        pending.partition == self.source.partition && pending.incarnation == self.source.incarnation
+    }
+
+    fn is_sent(&self, offset: i64) -> bool {
+        offset < self.processed || self.sent.contains(&offset)
+    }
+}
