@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench up down fmt generate setup
+.PHONY: help demo test chaos check bench up down fmt generate setup
 
 help:
 	@echo "make ..."
@@ -21,6 +21,11 @@ down: ## stop what `make up` started
 test: setup ## run all tests, the ones against real Kafka and Valkey too
 	tools/fetch
 	cargo test --workspace
+
+chaos: setup ## random faults on real servers, each schedule checked (SEED=1 SCHEDULES=100 FAULTS=6)
+	tools/fetch
+	cargo build -q -p plaudit-tests
+	cargo run -q -p plaudit-tests -- chaos
 
 check: setup ## formatting, lints, licences and advisories
 	cargo fmt --all --check

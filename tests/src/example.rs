@@ -24,10 +24,3 @@ pub fn dead_letter_topic(pipeline: &AchievementPipeline) -> String {
     let default = || format!("{}.dead-letters", pipeline.spec.source.topic);
     pipeline.spec.dead_letters.topic.clone().unwrap_or_else(default)
 }
-
-/// A program built beside this one, as it would be typed from here.
-pub fn shown_path(program: &str) -> Result<String> {
-    let path = std::env::current_exe()?.with_file_name(program);
-    let here = std::env::current_dir()?;
-    Ok(path.strip_prefix(&here).unwrap_or(&path).display().to_string())
-}

@@ -5,5 +5,7 @@ pub mod chaos;
 pub mod checker;
 pub mod demo;
 pub mod example;
+pub mod fleet;
+pub mod programs;
 pub mod scene;
 pub mod stack;

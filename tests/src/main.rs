@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
-use plaudit_tests::{bench, checker, demo, example};
+use plaudit_tests::{bench, chaos, checker, demo, example, programs};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -23,6 +23,7 @@ enum Command {
     Up,
     /// Stop what `up` started and remove its data
     Down,
+    Chaos(chaos::Args),
     Check(checker::Args),
     Bench(bench::Args),
     /// The least work that could be done, as a process that the benchmark measures
@@ -38,6 +39,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => ensure_passed(demo::run(&args)?),
         Command::Up => up(),
         Command::Down => down(),
+        Command::Chaos(args) => args.run(),
         Command::Check(args) => args.run(),
         Command::Bench(args) => bench::run(&args),
         Command::BenchBaseline(args) => bench::run_baseline(&args),
@@ -56,7 +58,7 @@ fn up() -> Result<()> {
         background::up(&background::directory()?, |kafka| example::create_topics(&pipeline, kafka))?;
     let Endpoints { bootstrap_servers, store_address } = &endpoints;
     let topic = &pipeline.spec.source.topic;
-    let plaudit = example::shown_path("plaudit")?;
+    let plaudit = programs::shown("plaudit")?;
     println!(
         "Kafka is on {bootstrap_servers} with the topic {topic}, Valkey is on {store_address}. Run the pipeline on them:
 

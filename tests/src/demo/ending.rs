@@ -8,7 +8,7 @@ use plaudit::snapshot::Snapshot;
 use super::probe::{PROBES, Timings};
 use super::script::Ending;
 use crate::checker::Verdict;
-use crate::example;
+use crate::programs;
 
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -74,7 +74,7 @@ impl fmt::Display for Outcome {
             Some(Ending::Small) | None => "",
         };
         write!(out, "{remark}")?;
-        let get = format!("{} players get 10001", example::shown_path("plaudit").map_err(|_| fmt::Error)?);
+        let get = format!("{} players get 10001", programs::shown("plaudit").map_err(|_| fmt::Error)?);
         write!(out, "\nTo look further:")?;
         for (command, what) in [
             ("make up", "Kafka and Valkey in the background, with commands to try"),

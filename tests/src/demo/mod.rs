@@ -2,13 +2,12 @@
 //! every report accounted for.
 
 mod ending;
-mod fleet;
 mod interrupt;
 mod probe;
 mod script;
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
+use nix::sys::signal::Signal;
 use plaudit::load::{self, Summary};
 use plaudit::pipeline::{self, Pipeline};
 use plaudit::screen;
@@ -23,12 +23,12 @@ use plaudit::snapshot::Snapshot;
 use plaudit_crds::AchievementPipeline;
 
 use self::ending::Outcome;
-use self::fleet::Fleet;
 use self::probe::Timings;
 use self::script::{Act, Ending, Script};
 use self::show::Show;
 use crate::checker;
 use crate::example;
+use crate::fleet::{self, Fleet};
 use crate::stack::{Stack, until};
 
 /// `plaudit local` looks once a second; this is often enough to show each look.
@@ -78,7 +78,14 @@ fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<O
     let (kafka, valkey) = (stack.kafka.bootstrap(), stack.valkey.address());
     show.step(&format!("Kafka is on {kafka} ({} partitions), Valkey on {valkey}", example::PARTITIONS))?;
     show.step("starting `plaudit local -f examples/pipeline.yaml` on them")?;
-    let mut fleet = Fleet::start(&stack)?;
+    let mut fleet = Fleet::start(&fleet::Settings {
+        plaudit: "plaudit",
+        worker: "plaudit-worker",
+        file: Path::new(example::PATH),
+        bootstrap_servers: kafka,
+        store_address: valkey,
+        poll_seconds: 1.0,
+    })?;
     until("the first worker", Duration::from_secs(30), || {
         let ready = fleet.look()?.is_some_and(|seen| seen.workers.iter().any(|worker| worker.ready));
         Ok((ready || interrupted.load(Ordering::Relaxed)).then_some(()))
@@ -209,7 +216,7 @@ fn follow(
             Act::Wait => {}
             Act::Kill(worker) => {
                 let pid = worker.pid.context("a worker to kill has a process")?;
-                fleet::kill(pid)?;
+                fleet::signal(pid, Signal::SIGKILL)?;
                 show.step(&format!("killed worker {} (kill -9 {pid})", worker.name))?;
             }
             Act::End(ending) => return Ok((seen, most_workers, Some(ending))),

@@ -42,6 +42,15 @@ impl<'a> Scene<'a> {
         let name = unique_name(name);
         let mut config = config(kafka, valkey, &name);
         tweak(&mut config);
+        Self::of((kafka, valkey), config, partitions)
+    }
+
+    /// The scene of workers with this configuration; creates the topics.
+    pub fn of(
+        (kafka, valkey): (&'a Kafka, &'a Valkey),
+        config: WorkerConfig,
+        partitions: i32,
+    ) -> Result<Self> {
         kafka.create_topic(&config.source.topic, partitions, &[])?;
         kafka.create_topic(&config.dead_letters.topic, 1, &[])?;
         let directory = scratch::directory("scene")?;

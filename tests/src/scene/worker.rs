@@ -1,16 +1,18 @@
 //! One worker process of a scene.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use plaudit_crds::worker::WorkerConfig;
 
+use crate::programs;
 use crate::stack::process::{Lifetime, Process};
 use crate::stack::until;
 
@@ -23,6 +25,8 @@ pub struct Worker {
     process: Process,
     log: PathBuf,
     address: String,
+    /// Told to stop already.
+    terminated: Cell<bool>,
 }
 
 impl Worker {
@@ -32,7 +36,7 @@ impl Worker {
         let path = |ending: &str| directory.join(format!("{name}.{ending}"));
         std::fs::write(path("yaml"), config.to_yaml())
             .context("could not write the worker's configuration")?;
-        let mut command = Command::new(program()?);
+        let mut command = Command::new(programs::find("worker-under-test")?);
         command.arg("--config").arg(path("yaml")).arg("--address-file").arg(path("address"));
         command.env("PLAUDIT_TEST_MUTATION", mutation).env("PLAUDIT_LOG", "info,plaudit_worker=debug");
         let mut process = Process::spawn("a worker", command, &path("log"), Lifetime::Tied)?;
@@ -40,7 +44,7 @@ impl Worker {
             process.check()?;
             Ok(std::fs::read_to_string(path("address")).ok())
         })?;
-        Ok(Self { process, log: path("log"), address })
+        Ok(Self { process, log: path("log"), address, terminated: Cell::new(false) })
     }
 
     pub fn pid(&self) -> u32 {
@@ -52,13 +56,23 @@ impl Worker {
         self.process.kill()
     }
 
-    /// SIGTERM, and waits for the end.
-    pub fn stop(mut self) -> Result<()> {
-        self.process.stop(STOP_LIMIT)
+    /// SIGTERM unless it has ended, and waits for the end, which has to be an orderly one.
+    pub fn stop(self) -> Result<()> {
+        let log = self.log.clone();
+        let status = self.end()?;
+        ensure!(status.success(), "worker ended with {status}:\n{}", read(&log));
+        Ok(())
+    }
+
+    /// SIGTERM unless it has ended, and waits for whatever end.
+    pub fn end(mut self) -> Result<ExitStatus> {
+        // A second signal would end it at once.
+        if self.terminated.get() { self.process.wait(STOP_LIMIT) } else { self.process.end(STOP_LIMIT) }
     }
 
     /// SIGTERM, without waiting.
     pub fn terminate(&self) -> Result<()> {
+        self.terminated.set(true);
         self.process.signal(Signal::SIGTERM)
     }
 
@@ -73,7 +87,7 @@ impl Worker {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
+        read(&self.log)
     }
 
     /// The document at `/lanes`.
@@ -127,14 +141,6 @@ impl Worker {
     }
 }
 
-/// The worker built with the tests: beside this program, or beside its folder for a test program.
-fn program() -> Result<PathBuf> {
-    let here = std::env::current_exe()?;
-    let name = "worker-under-test";
-    let beside =
-        here.parent().into_iter().chain(here.parent().and_then(Path::parent)).map(|folder| folder.join(name));
-    beside
-        .into_iter()
-        .find(|path| path.exists())
-        .with_context(|| format!("{name} is not built: cargo build -p plaudit-tests"))
+fn read(log: &Path) -> String {
+    std::fs::read_to_string(log).unwrap_or_default()
 }

@@ -91,17 +91,30 @@ impl Process {
         Ok(())
     }
 
-    /// SIGTERM, and SIGKILL (an error) when it is not gone after `grace`.
+    /// SIGTERM, and SIGKILL (an error) when it is not gone after `grace`; an error also when it has ended before.
     pub(crate) fn stop(&mut self, grace: Duration) -> Result<()> {
         self.check()?;
-        self.signal(Signal::SIGTERM)?;
-        let name = self.name;
-        let gone = until(&format!("the end of {name}"), grace, || Ok(self.child.try_wait()?));
-        if let Err(error) = gone {
-            self.kill()?;
-            return Err(error);
-        }
+        self.end(grace)?;
         Ok(())
+    }
+
+    /// The same for a process that may have ended before.
+    pub(crate) fn end(&mut self, grace: Duration) -> Result<ExitStatus> {
+        let name = self.name;
+        if let Some(status) = self.child.try_wait().with_context(|| format!("could not ask after {name}"))? {
+            return Ok(status);
+        }
+        self.signal(Signal::SIGTERM)?;
+        self.wait(grace)
+    }
+
+    /// Waits for the end; SIGKILL (an error) when it does not come within `grace`.
+    pub(crate) fn wait(&mut self, grace: Duration) -> Result<ExitStatus> {
+        let ended = until(&format!("the end of {}", self.name), grace, || Ok(self.child.try_wait()?));
+        if ended.is_err() {
+            self.kill()?;
+        }
+        ended
     }
 
     fn ended(&self, status: ExitStatus) -> anyhow::Error {

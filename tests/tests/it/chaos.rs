@@ -20,7 +20,7 @@ fn ten_random_schedules_of_faults_are_exact() -> Result<()> {
     let pair = Pair::start()?;
     for seed in first..first + SCHEDULES {
         let plan = Plan::new(seed, 4, Duration::from_secs(4));
-        println!("{plan}");
+        eprintln!("{plan}");
         run(&pair, &plan).and_then(|outcome| outcome.assert_exact()).with_context(|| format!("{plan}"))?;
     }
     Ok(())

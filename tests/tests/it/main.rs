@@ -3,5 +3,8 @@
 mod bad_records;
 mod chaos;
 mod exactness;
+mod formats;
+mod local;
+mod protoc;
 mod reading;
 mod takeover;

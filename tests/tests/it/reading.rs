@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use plaudit_tests::scene::{Outgoing, Scene};
 use plaudit_tests::stack::shared;
 use plaudit_worker::player::{Layout, PlayerId};
 use plaudit_worker::reader::PlayerReader;
 use plaudit_worker::store::Connector;
+
+use crate::protoc;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Types a report of this test sets to one value: half a record would show two.
@@ -97,7 +99,7 @@ fn protoc_reads_a_stored_record() -> Result<()> {
     let mut connection =
         redis::Client::open(format!("redis://{}/", scene.valkey.address()))?.get_connection()?;
     let stored: Vec<u8> = redis::cmd("GET").arg(&key).query(&mut connection)?;
-    let text = protoc_decode("player.proto", "plaudit.v1.PlayerRecord", &stored)?;
+    let text = protoc::decode("player.proto", "PlayerRecord", &stored)?;
     for line in [
         "format: 1",
         "version: 1",
@@ -110,21 +112,4 @@ fn protoc_reads_a_stored_record() -> Result<()> {
         ensure!(text.contains(line), "{line} is missing in\n{text}");
     }
     worker.stop()
-}
-
-/// What `protoc --decode` says.
-fn protoc_decode(file: &str, message: &str, bytes: &[u8]) -> Result<String> {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../worker/proto/plaudit/v1");
-    let mut protoc = Command::new("protoc")
-        .args([&format!("--decode={message}"), &format!("--proto_path={folder}"), file])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run protoc (package protobuf-compiler)")?;
-    protoc.stdin.take().context("no pipe")?.write_all(bytes)?;
-    let output = protoc.wait_with_output()?;
-    ensure!(output.status.success(), "protoc refuses the bytes");
-    Ok(String::from_utf8(output.stdout)?)
 }
