@@ -1,7 +1,7 @@
 //! The group as the callbacks see it: which lanes run on which partitions.
 //!
-//! Callbacks run on the poll thread only. On assignment each partition's queue is split off before it is assigned, at
-//! a placeholder and paused; its lane takes the fence and then asks for the seek. On revocation the lanes finish their
+//! Callbacks run on the poll thread only. On assignment each partition's queue is split off and paused before it is
+//! assigned, at a placeholder; its lane takes the fence and then asks for the seek. On revocation the lanes finish their
 //! batch within a deadline and are gone, queues and all, before the callback returns.
 
 use std::collections::HashMap;
@@ -158,19 +158,23 @@ impl GroupContext {
         for entry in list.elements() {
             let partition = entry.partition();
             self.metrics.rebalances.with_label_values(&["assign"]).inc();
-            // Any explicit offset will do: without one the client would ask for the committed offset by itself.
-            if let Err(error) = placeholders.add_partition_offset(entry.topic(), partition, Offset::End) {
+            // Nothing is fetched there. It must be a number: the client would look a logical offset up, and an answer
+            // that comes after the lane's seek makes it ask again, go there, and skip what the lane has not read.
+            if let Err(error) = placeholders.add_partition_offset(entry.topic(), partition, Offset::Offset(0))
+            {
                 tracing::error!(partition, %error, "cannot assign the partition");
                 continue;
             }
             let stop = CancellationToken::new();
             queues.push((partition, self.split(partition, &stop), stop));
         }
+        // Before it is assigned, or offset 0 could be asked for, be out of range, and end the fetching for good.
+        let paused = consumer.pause(&placeholders);
         let assigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(&placeholders),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(&placeholders),
         };
-        if let Err(error) = assigned.and_then(|()| consumer.pause(&placeholders)) {
+        if let Err(error) = paused.and(assigned) {
             tracing::error!(%error, "cannot assign partitions");
         }
         let closing = self.closing.load(Ordering::Relaxed);

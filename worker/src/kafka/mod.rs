@@ -9,6 +9,8 @@ mod native;
 mod partition;
 mod poll;
 mod refetch;
+#[cfg(test)]
+mod tests;
 
 pub use config::{consumer_config, producer_config, reader_config};
 pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};

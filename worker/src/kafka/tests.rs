@@ -1,0 +1,100 @@
+//! The group with a simulated broker.
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use tokio_util::sync::CancellationToken;
+
+use super::{GroupContext, Partition, PollSettings, PollThread};
+use crate::lane::lock;
+use crate::lane::ports::Source as _;
+use crate::metrics::Metrics;
+
+const TOPIC: &str = "reports";
+/// So slow that a lane asks for its seek while whatever the assignment asked of the broker is still under way.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+const LIMIT: Duration = Duration::from_secs(30);
+const RECORDS: i64 = 15;
+
+/// A poll thread whose lanes do nothing: their partitions come out of the receiver.
+fn group(servers: &str, stop: &CancellationToken) -> Receiver<Partition> {
+    let (assigned, partitions) = channel();
+    let alive = Arc::new(Mutex::new(Vec::new()));
+    let runtime = tokio::runtime::Handle::current();
+    let spawn = Box::new(move |_, partition, _, gone| {
+        lock(&alive).push(gone);
+        let _ = assigned.send(partition);
+        runtime.spawn(std::future::pending::<()>()).abort_handle()
+    });
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let (context, requests) = GroupContext::new(TOPIC, metrics, Duration::ZERO, spawn);
+    let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", "g")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "6000")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "error")
+        .set("fetch.wait.max.ms", "5")
+        // One record at a time: reading everything takes many round trips.
+        .set("fetch.message.max.bytes", "1")
+        .create_with_context(context)
+        .unwrap();
+    let consumer = Arc::new(consumer);
+    consumer.context().attach(&consumer);
+    let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: LIMIT });
+    let stop = stop.clone();
+    std::thread::spawn(move || poll.run(&stop));
+    partitions
+}
+
+async fn produce(servers: &str) {
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("batch.num.messages", "1")
+        .create()
+        .unwrap();
+    for _ in 0..RECORDS {
+        let record = FutureRecord::<[u8], [u8]>::to(TOPIC).partition(0).payload(b"{}");
+        producer.send(record, LIMIT).await.unwrap();
+    }
+}
+
+async fn read(partition: &mut Partition) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    while offsets.len() < RECORDS as usize {
+        partition.ready().await;
+        let mut take = |record: crate::lane::ports::RecordView<'_>| {
+            offsets.push(record.offset);
+            ControlFlow::Continue(())
+        };
+        partition.drain(&mut take).unwrap();
+    }
+    offsets
+}
+
+/// Were partitions assigned at a logical offset, the client would look it up, and the answer that comes after the seek
+/// would move the partition there: what lies between was never read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_reads_from_where_it_asked_even_right_after_the_assignment() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let servers = cluster.bootstrap_servers();
+    produce(&servers).await;
+    cluster.broker_round_trip_time(1, ROUND_TRIP).unwrap();
+    let stop = CancellationToken::new();
+    let partitions = group(&servers, &stop);
+
+    let mut partition = tokio::task::block_in_place(|| partitions.recv_timeout(LIMIT)).unwrap();
+    while partition.start_at(0).await.is_err() {}
+    let read = tokio::time::timeout(LIMIT, read(&mut partition)).await;
+
+    assert_eq!(read, Ok((0..RECORDS).collect()));
+    stop.cancel();
+}
