@@ -19,11 +19,11 @@ down: ## stop what `make up` started
 	@cargo run -q -p plaudit-tests -- down
 
 test: setup ## run all tests, the ones against real Kafka and Valkey too
-	tools/fetch
+	@tools/fetch >/dev/null
 	cargo test --workspace
 
-chaos: setup ## random faults on real servers, each schedule checked (SEED=1 SCHEDULES=100 FAULTS=6)
-	tools/fetch
+chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6)
+	@tools/fetch >/dev/null
 	cargo build -q -p plaudit-tests
 	cargo run -q -p plaudit-tests -- chaos
 
@@ -33,7 +33,7 @@ check: setup ## formatting, lints, licences and advisories
 	tools/deny
 
 bench: setup ## reports per second, CPU and memory, beside the bare minimum of work
-	tools/fetch
+	@tools/fetch >/dev/null
 	cargo build --release -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench
 

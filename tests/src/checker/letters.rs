@@ -32,12 +32,11 @@ pub struct LetterSummary {
 struct Letter {
     reason: Option<Reason>,
     detailed: bool,
-    key: u64,
-    payload: u64,
-    payload_bytes: usize,
-    /// The size before it was cut; none where it was not.
-    original_size: Option<usize>,
+    key: Content,
+    payload: Content,
     headers: u64,
+    /// How many headers of the record it left out.
+    headers_dropped: Option<usize>,
     timestamp_ms: Option<i64>,
     consumer_group: u64,
     produced_ms: i64,
@@ -45,6 +44,15 @@ struct Letter {
     due: bool,
     /// Another dead letter of the same record says something else.
     contradicted: bool,
+}
+
+/// Key or value of a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Content {
+    fingerprint: u64,
+    bytes: usize,
+    /// The size before it was cut; none where it was not.
+    original: Option<usize>,
 }
 
 impl Letters {
@@ -148,12 +156,14 @@ impl Letter {
         Self {
             reason: record.header("plaudit-reason").and_then(Reason::named),
             detailed: record.header("plaudit-detail").is_some_and(|detail| !detail.is_empty()),
-            key: fingerprint(&record.key),
-            payload: fingerprint(&record.payload),
-            payload_bytes: record.payload.map_or(0, <[u8]>::len),
+            key: Content::of(record.key, record.header_number("plaudit-original-key-size")),
             // A cut letter that does not say of what size is as wrong as one with a wrong size.
-            original_size: truncated.then(|| record.header_number("plaudit-original-size").unwrap_or(0)),
+            payload: Content::of(
+                record.payload,
+                truncated.then(|| record.header_number("plaudit-original-size").unwrap_or(0)),
+            ),
             headers: record.foreign_headers(),
+            headers_dropped: record.header_number("plaudit-headers-dropped"),
             timestamp_ms: record.header_number("plaudit-timestamp"),
             consumer_group: fingerprint(&record.header("plaudit-consumer-group")),
             produced_ms: record.timestamp_ms.unwrap_or(i64::MIN / 2),
@@ -163,20 +173,16 @@ impl Letter {
     }
 
     fn compare(&self, record: &SourceRecord<'_>, group: Option<u64>) -> Result<(), String> {
-        let whole = record.payload.map_or(0, <[u8]>::len);
-        let kept = match self.original_size {
-            None => record.payload,
-            Some(size) if size == whole => {
-                record.payload.map(|payload| &payload[..self.payload_bytes.min(whole)])
-            }
-            Some(size) => return Err(format!("it says the value had {size} bytes, and it had {whole}")),
+        self.key.compare("key", record.key)?;
+        self.payload.compare("value", record.payload)?;
+        let headers = match self.headers_dropped {
+            None => self.headers == record.foreign_headers(),
+            Some(dropped) => dropped == record.foreign_header_count(),
         };
         let wrong = [
             (self.contradicted, "another one of the same record differs"),
             (!self.detailed, "it has no detail"),
-            (self.key != fingerprint(&record.key), "its key differs"),
-            (self.payload != fingerprint(&kept), "its value differs"),
-            (self.headers != record.foreign_headers(), "the record's own headers differ"),
+            (!headers, "the record's own headers differ"),
             (
                 self.timestamp_ms != record.timestamp_ms && record.timestamp_ms.is_some(),
                 "its timestamp differs",
@@ -187,5 +193,22 @@ impl Letter {
             Some((_, what)) => Err(what.to_owned()),
             None => Ok(()),
         }
+    }
+}
+
+impl Content {
+    fn of(content: Option<&[u8]>, original: Option<usize>) -> Self {
+        Self { fingerprint: fingerprint(&content), bytes: content.map_or(0, <[u8]>::len), original }
+    }
+
+    /// `what` it is, and what the record has.
+    fn compare(&self, what: &str, record: Option<&[u8]>) -> Result<(), String> {
+        let whole = record.map_or(0, <[u8]>::len);
+        let kept = match self.original {
+            None => record,
+            Some(size) if size == whole => record.map(|content| &content[..self.bytes.min(whole)]),
+            Some(size) => return Err(format!("it says the {what} had {size} bytes, and it had {whole}")),
+        };
+        if self.fingerprint == fingerprint(&kept) { Ok(()) } else { Err(format!("its {what} differs")) }
     }
 }

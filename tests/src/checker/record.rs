@@ -30,8 +30,15 @@ impl<'a> SourceRecord<'a> {
 
     /// A fingerprint of all headers but Plaudit's own.
     pub fn foreign_headers(&self) -> u64 {
-        let foreign = self.headers.iter().filter(|(name, _)| !name.starts_with(OWN_HEADERS));
-        fingerprint(&foreign.collect::<Vec<_>>())
+        fingerprint(&self.foreign().collect::<Vec<_>>())
+    }
+
+    pub fn foreign_header_count(&self) -> usize {
+        self.foreign().count()
+    }
+
+    fn foreign(&self) -> impl Iterator<Item = &(&'a str, Option<&'a [u8]>)> {
+        self.headers.iter().filter(|(name, _)| !name.starts_with(OWN_HEADERS))
     }
 }
 

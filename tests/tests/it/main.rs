@@ -7,4 +7,5 @@ mod formats;
 mod local;
 mod protoc;
 mod reading;
+mod store_outage;
 mod takeover;

@@ -49,6 +49,41 @@ fn a_reader_of_split_records_never_sees_half_of_one() -> Result<()> {
     worker.stop()
 }
 
+#[test]
+fn a_player_of_hundreds_of_chunks_is_stored_read_and_changed() -> Result<()> {
+    const REPORTS: u32 = 5;
+    const ITEMS: u32 = 60;
+    let stack = shared();
+    let scene = Scene::new((&stack.kafka, &stack.valkey), "chunks", 1, |config| {
+        config.store.max_value_bytes = 1_024;
+        config.achievements.types.clear();
+    })?;
+    // each achievement alone is larger than a value should be
+    let report = |first: u32, count: u32, value: u32| {
+        let data = "x".repeat(1_000);
+        let items: Vec<String> = (first..first + count)
+            .map(|kind| format!(r#"{{"type":{kind},"value":{value},"data":"{data}{value:024}"}}"#))
+            .collect();
+        format!(r#"{{"uin":7,"items":[{}]}}"#, items.join(","))
+    };
+    let mut reports: Vec<String> = (0..REPORTS).map(|at| report(at * ITEMS, ITEMS, 1)).collect();
+    reports.push(report(17, 1, 2));
+    let worker = scene.start_worker()?;
+    for report in &reports {
+        let value = Some(report.as_bytes());
+        scene.log()?.send(&[Outgoing { key: Some(b"7"), value, ..Outgoing::default() }])?;
+        scene.wait_until_committed(LIMIT)?;
+    }
+    let verdict = scene.assert_exact()?;
+    ensure!(verdict.split_players == 1 && verdict.stray_chunks == 0, "{verdict}");
+    let (_, body) = worker.get("/players/7/0/0/0")?;
+    let player: serde_json::Value = serde_json::from_str(&body)?;
+    let (chunks, achievements) = (player["chunks"].as_u64(), player["achievements"].as_array());
+    let found = (chunks, achievements.map(Vec::len));
+    ensure!(found == (Some(u64::from(REPORTS * ITEMS)), Some((REPORTS * ITEMS) as usize)), "{found:?}");
+    worker.stop()
+}
+
 fn report(value: u64) -> String {
     let items: Vec<String> = (1..=TYPES)
         .map(|kind| format!(r#"{{"type":{kind},"value":{value},"data":"{value:020}"}}"#))
