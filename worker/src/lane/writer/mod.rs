@@ -15,6 +15,7 @@ use crate::batch::Batch;
 use crate::cache::Cache;
 use crate::ids::WriteIds;
 use crate::merge::{self, Overflow};
+use crate::metrics::ConflictKind;
 use crate::mutation::Mutation;
 use crate::player::{PlayerState, SourcePartition};
 use crate::proto::Watermark;
@@ -216,7 +217,8 @@ impl<S: Store, D: Letters> Writer<S, D> {
         let mut unchanged = HashSet::new();
         for (group, mut state) in states {
             if let Some(base) = self.refused.remove(&group) {
-                lane.metrics.conflicts.with_label_values(&[self.conflict_kind(&base, &state)]).inc();
+                let kind = self.conflict_kind(&base, &state).as_str();
+                lane.metrics.conflicts.with_label_values(&[kind]).inc();
             }
             let expected = expected_header(&state);
             let own_before = state.watermark(self.source);
@@ -239,15 +241,15 @@ impl<S: Store, D: Letters> Writer<S, D> {
     }
 
     /// Who was faster: a predecessor on this partition, a lane of another partition, or somebody without a watermark.
-    fn conflict_kind(&self, base: &[Watermark], state: &PlayerState) -> &'static str {
+    fn conflict_kind(&self, base: &[Watermark], state: &PlayerState) -> ConflictKind {
         let moved = |mine: bool| {
             let is_mine = |mark: &&Watermark| (mark.partition == self.source.partition) == mine;
             state.watermarks.iter().filter(is_mine).any(|mark| !base.contains(mark))
         };
         match (moved(true), moved(false)) {
-            (true, _) => "predecessor",
-            (false, true) => "partition",
-            (false, false) => "other",
+            (true, _) => ConflictKind::Predecessor,
+            (false, true) => ConflictKind::Partition,
+            (false, false) => ConflictKind::Other,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::lane::LaneContext;
 use crate::lane::halt::{Halt, Trouble};
 use crate::lane::ports::Letters;
+use crate::metrics::ConflictKind;
 use crate::player::{Encoded, PlayerState, encode};
 use crate::store::{FenceState, Knowledge, PlayerWrite, Refused, Reply, Script, Store};
 
@@ -131,7 +132,8 @@ impl<S: Store, D: Letters> Writer<S, D> {
                 None => done.push(member),
                 Some(Refused::Conflict) => self.note_conflict(member),
                 Some(Refused::ChunksMissing) => {
-                    lane.metrics.conflicts.with_label_values(&["chunks_missing"]).inc();
+                    let kind = ConflictKind::ChunksMissing.as_str();
+                    lane.metrics.conflicts.with_label_values(&[kind]).inc();
                 }
             }
         }
