@@ -83,6 +83,23 @@ fn a_cut_dead_letter_says_so_and_is_the_beginning() {
 }
 
 #[test]
+fn a_dead_letter_may_have_a_cut_key_and_no_headers_if_it_says_so() {
+    let cut = |key: &str, headers_dropped: &str| {
+        found(|world| {
+            world.records[1].key = Some(b"long".to_vec());
+            world.records[1].set_header("trace", "x");
+            let letter = &mut world.letters[0];
+            letter.key = Some(key.into());
+            letter.set_header("plaudit-original-key-size", "4");
+            letter.set_header("plaudit-headers-dropped", headers_dropped);
+        })
+    };
+    assert_eq!(cut("lo", "1"), []);
+    assert_eq!(cut("la", "1"), one(Class::Wrong, "its key differs"));
+    assert_eq!(cut("lo", "2"), one(Class::Wrong, "the record's own headers differ"));
+}
+
+#[test]
 fn dead_letters_of_others_are_counted_and_left_alone() {
     let mut world = world();
     let mut foreign = world.letters[0].clone();
