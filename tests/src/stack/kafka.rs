@@ -145,6 +145,7 @@ impl Kafka {
     pub(crate) fn launch(&self) -> Result<()> {
         let start = fetch::part("kafka")?;
         let java = std::env::var_os("JAVA_HOME")
+            .filter(|home| !home.is_empty())
             .map_or_else(|| "java".into(), |home| PathBuf::from(home).join("bin/java"));
         let mut command = Command::new(java);
         command
