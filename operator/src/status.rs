@@ -91,6 +91,13 @@ fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verd
     }
     // What is known to be wrong comes before what is only unknown because of it.
     let first = |status| parts.into_iter().find(|part| part.status == status);
+    let [source, store, _] = parts;
+    if source.status != "False"
+        && store.status != "False"
+        && let Some((reason, message)) = waiting_lane(observed)
+    {
+        return Verdict::new("False", reason, message);
+    }
     match first("False").or_else(|| first("Unknown")) {
         Some(part) => Verdict { status: "False", ..part.clone() },
         None => Verdict::new("True", "Available", "reports are read, merged and stored"),
@@ -163,6 +170,14 @@ fn stopped_lane(observed: &Observed) -> Option<(&str, String)> {
     let reason = lane.reason.as_deref().unwrap_or("LaneStopped");
     let detail = lane.message.as_deref().unwrap_or(reason);
     Some((reason, format!("partition {} stopped: {detail}", lane.partition)))
+}
+
+/// A lane that waits for something else than source and store, which have conditions of their own.
+fn waiting_lane(observed: &Observed) -> Option<(&str, String)> {
+    let (_, lane) = observed.lanes().find(|(_, lane)| lane.state == "waiting")?;
+    let reason = lane.reason.as_deref().unwrap_or("LaneWaiting");
+    let detail = lane.message.as_deref().unwrap_or(reason);
+    Some((reason, format!("partition {} waits: {detail}", lane.partition)))
 }
 
 fn conditions<const N: usize>(
@@ -315,6 +330,7 @@ mod tests {
             ..Lane::default()
         };
         let down = worker(lane("waiting", "StoreUnavailable", "connection refused"));
+        let letters = worker(lane("waiting", "DeadLetterUnavailable", "cannot send to reports.dead-letters"));
         let in_use = worker(lane("stopped", "StoreInUse", "the store belongs to group other"));
         let crashed =
             WorkerState { trouble: Some("exited with status 1".to_owned()), ..WorkerState::default() };
@@ -333,6 +349,11 @@ mod tests {
                 "",
                 observed(found(0), vec![down]),
                 "Ready=False StoreUnavailable: workers wait for v:6379: connection refused",
+            ),
+            (
+                "",
+                observed(found(0), vec![letters]),
+                "Ready=False DeadLetterUnavailable: partition 0 waits: cannot send to reports.dead-letters",
             ),
             (
                 "",

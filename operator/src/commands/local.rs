@@ -119,21 +119,30 @@ fn log(output: Output, state_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A line that says nothing new is printed again after so many seconds, as a sign of life.
+const QUIET_SECONDS: u64 = 30;
+
 fn printer(output: Output) -> impl FnMut(&Snapshot) {
-    let mut last = String::new();
+    let (mut last, mut last_age) = (String::new(), 0);
     move |snapshot| {
-        let text = match output {
+        let age = snapshot.age_seconds;
+        let (news, text) = match output {
             Output::None => return,
-            Output::Auto | Output::Lines => format!("{}\n", screen::line(snapshot)),
+            Output::Auto | Output::Lines => {
+                let news = screen::line(&Snapshot { age_seconds: 0, ..snapshot.clone() });
+                (news, format!("{}\n", screen::line(snapshot)))
+            }
             Output::Screen => {
-                redrawn(&screen::render(snapshot, &["Ctrl-C drains the workers and stops.".to_owned()]))
+                let hint = "Ctrl-C drains the workers and stops.".to_owned();
+                let text = redrawn(&screen::render(snapshot, &[hint]));
+                (text.clone(), text)
             }
         };
-        if text != last {
+        if news != last || age >= last_age + QUIET_SECONDS {
             // Nobody reads any more: the workers go on.
             let mut out = std::io::stdout().lock();
             let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-            last = text;
+            (last, last_age) = (news, age);
         }
     }
 }

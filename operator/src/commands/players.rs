@@ -63,7 +63,8 @@ impl Get {
             key_prefix: key_prefix.unwrap_or_else(|| "plaudit:".to_owned()),
             buckets: self.buckets.or_else(|| store.map(|store| store.buckets)).unwrap_or(240),
         };
-        let failed = || format!("could not read players of {} from {address}", self.uin);
+        let failed =
+            || format!("could not read players of {} from {address}; check --store-address", self.uin);
         let connector = Connector::new(&address).with_context(failed)?;
         let mut reader = PlayerReader::new(&connector, layout);
 

@@ -71,7 +71,7 @@ pub enum LoadError {
     Reports { path: PathBuf, source: io::Error },
     #[error("cannot set up a producer for {bootstrap_servers}")]
     Producer { bootstrap_servers: String, source: Box<KafkaError> },
-    #[error("cannot reach topic {topic} at {bootstrap_servers}")]
+    #[error("cannot reach topic {topic} at {bootstrap_servers}; check --bootstrap-servers")]
     Topic { bootstrap_servers: String, topic: String, source: Box<KafkaError> },
     #[error("topic {topic} does not exist at {bootstrap_servers}: create it first")]
     NoTopic { bootstrap_servers: String, topic: String },

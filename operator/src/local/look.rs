@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
-use plaudit_crds::AchievementPipeline;
+use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 
 use super::ask::Answer;
 use super::fleet::{Fleet, Slot, State, worker_name};
@@ -80,8 +81,9 @@ impl Look {
             );
         }
         self.replicas = Some(plan.replicas);
-        self.object.status =
-            Some(status(&self.pipeline, &observed, &plan, self.object.status.as_ref(), Timestamp::now()));
+        let status = status(&self.pipeline, &observed, &plan, self.object.status.as_ref(), Timestamp::now());
+        announce(self.object.status.as_ref(), &status);
+        self.object.status = Some(status);
         let totals = self.totals.sum();
         Snapshot {
             pipeline: self.object.clone(),
@@ -95,6 +97,25 @@ impl Look {
             resident_bytes: totals.resident_bytes,
             peak_resident_bytes: self.totals.peak_resident_bytes(),
         }
+    }
+}
+
+/// Says in full what a line among many has no room for, once, when it begins.
+fn announce(before: Option<&AchievementPipelineStatus>, after: &AchievementPipelineStatus) {
+    let ready = |status: &AchievementPipelineStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == "Ready").cloned()
+    };
+    let Some(Condition { status, reason, message, .. }) = ready(after) else { return };
+    if before.and_then(ready).is_some_and(|before| before.status == status && before.reason == reason) {
+        return;
+    }
+    match (status.as_str(), reason.as_str()) {
+        ("True", _) => tracing::info!(because = message, "pipeline ready"),
+        // passing by itself
+        (_, "Starting" | "NotYetObserved") => {
+            tracing::info!(reason, because = message, "pipeline not ready yet");
+        }
+        _ => tracing::warn!(reason, because = message, "pipeline not ready"),
     }
 }
 

@@ -10,6 +10,9 @@ use super::script::Ending;
 use crate::checker::Verdict;
 use crate::programs;
 
+/// Of fewer records, most of the CPU time is starting and waiting.
+const ENOUGH_RECORDS: u64 = 100_000;
+
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
@@ -44,11 +47,11 @@ impl fmt::Display for Outcome {
             seen.workers.len(),
             seen.conflicts
         )?;
-        writeln!(
-            out,
-            "CPU        {:.1} s in all workers, {per_million:.1} s for a million reports",
-            seen.cpu_seconds
-        )?;
+        write!(out, "CPU        {:.1} s in all workers", seen.cpu_seconds)?;
+        if verdict.records >= ENOUGH_RECORDS {
+            write!(out, ", {per_million:.1} s for a million reports")?;
+        }
+        writeln!(out)?;
         writeln!(out, "memory     at most {} MiB in all workers together", seen.peak_resident_bytes >> 20)?;
         let quantile = |share| match timings.stored.quantile(share) {
             None => "unknown".to_owned(),
