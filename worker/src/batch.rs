@@ -139,19 +139,6 @@ impl Batch {
         })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// Records kept, bad ones not counted.
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub fn item_count(&self) -> usize {
-        self.items.len()
-    }
-
     fn group_of(&mut self, player: PlayerRef<'_>, record: u32) -> u32 {
         let Self { groups, index, hasher, .. } = self;
         let hash = hasher.hash_one(player.parts());
