@@ -50,6 +50,8 @@ pub struct Group {
     tail: u32,
     /// The offset after the player's last record in the batch.
     pub upper: i64,
+    /// A record without items is among the player's.
+    pub judged: bool,
 }
 
 /// One item of a record, as the merge sees it.
@@ -108,6 +110,7 @@ impl Batch {
             group.tail = record;
         }
         group.upper = offset + 1;
+        group.judged |= items_len == 0;
     }
 
     /// The players of the batch, in order of their first record.
@@ -149,7 +152,13 @@ impl Batch {
             hashbrown::hash_table::Entry::Vacant(free) => {
                 let at = groups.len() as u32;
                 free.insert(at);
-                groups.push(Group { player: player.into(), head: record, tail: record, upper: 0 });
+                groups.push(Group {
+                    player: player.into(),
+                    head: record,
+                    tail: record,
+                    upper: 0,
+                    judged: false,
+                });
                 at
             }
         }

@@ -3,8 +3,7 @@
 //! Pure and in offset order. Items below the player's watermark are skipped; what is left is applied by the policy of
 //! its type. Everything here is decided by the record, the stored state and the policies, never by a clock.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use plaudit_crds::{Achievements, Policy};
 
 use crate::batch::{Item, Record};
@@ -104,8 +103,12 @@ pub fn apply<'a>(
 struct Table<'a> {
     achievements: &'a mut Vec<Achievement>,
     sorted: usize,
+    /// Positions of the new ones once they are too many to be searched one by one.
     new: HashMap<u32, usize>,
 }
+
+/// New achievements of a player that are searched one by one.
+const FEW: usize = 16;
 
 impl<'a> Table<'a> {
     fn new(achievements: &'a mut Vec<Achievement>) -> Self {
@@ -113,11 +116,14 @@ impl<'a> Table<'a> {
     }
 
     fn position(&self, kind: u32) -> Option<usize> {
-        let sorted = &self.achievements[..self.sorted];
-        sorted
-            .binary_search_by_key(&kind, |stored| stored.r#type)
-            .ok()
-            .or_else(|| self.new.get(&kind).copied())
+        let (sorted, new) = self.achievements.split_at(self.sorted);
+        if let Ok(at) = sorted.binary_search_by_key(&kind, |stored| stored.r#type) {
+            return Some(at);
+        }
+        if new.len() > FEW {
+            return self.new.get(&kind).copied();
+        }
+        new.iter().position(|stored| stored.r#type == kind).map(|at| self.sorted + at)
     }
 
     fn value(&self, kind: u32) -> Option<i64> {
@@ -125,12 +131,17 @@ impl<'a> Table<'a> {
     }
 
     fn push(&mut self, achievement: Achievement) {
-        self.new.insert(achievement.r#type, self.achievements.len());
         self.achievements.push(achievement);
+        let new = &self.achievements[self.sorted..];
+        if new.len() > FEW {
+            let unmapped = new.iter().enumerate().skip(self.new.len());
+            let positions = unmapped.map(|(at, stored)| (stored.r#type, self.sorted + at));
+            self.new.extend(positions);
+        }
     }
 
     fn close(self) {
-        if !self.new.is_empty() {
+        if self.achievements.len() > self.sorted {
             self.achievements.sort_unstable_by_key(|stored| stored.r#type);
         }
     }
@@ -359,6 +370,15 @@ mod tests {
         assert_eq!(known.watermark(SOURCE), 2);
         let replayed = run(&mut known, &[(1, 100, vec![])]);
         assert_eq!((replayed.changed, replayed.verdicts), (false, vec![]));
+    }
+
+    #[test]
+    fn many_new_types_are_found_again() {
+        let items = |value| (0..60).map(|kind| (100 - kind, value, "")).collect::<Vec<_>>();
+        let mut state = PlayerState::default();
+        run(&mut state, &[(0, 100, items(1)), (1, 101, items(2))]);
+        let kinds: Vec<_> = state.achievements.iter().map(|stored| (stored.r#type, stored.value)).collect();
+        assert_eq!(kinds, (41..=100).map(|kind| (kind, 2)).collect::<Vec<_>>());
     }
 
     #[test]

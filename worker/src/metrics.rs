@@ -51,6 +51,8 @@ pub struct Metrics {
     pub fence_mismatches: IntCounter,
     pub cache_hits: IntCounter,
     pub cache_misses: IntCounter,
+    pub presumed_new: IntCounter,
+    pub presumed_new_refused: IntCounter,
     pub cache_bytes: IntGauge,
     pub store_errors: IntCounterVec,
     pub dead_letters: IntCounterVec,
@@ -93,6 +95,12 @@ impl Metrics {
                 .counter("fence_mismatches_total", "Fences found in other hands; the lane started again.")?,
             cache_hits: new.counter("cache_hits_total", "Player records found in a lane's cache.")?,
             cache_misses: new.counter("cache_misses_total", "Player records read from the store.")?,
+            presumed_new: new.counter(
+                "presumed_new_total",
+                "Player records written without a read before, because players were new in a row.",
+            )?,
+            presumed_new_refused: new
+                .counter("presumed_new_refused_total", "Of those, refused because there was a record.")?,
             cache_bytes: new.gauge("cache_bytes", "Bytes in the caches of all lanes, estimated.")?,
             store_errors: new.counters(
                 "store_errors_total",

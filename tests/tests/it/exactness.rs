@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use plaudit::load::{Mix, PlayerOrder};
 use plaudit_crds::Format;
 use plaudit_tests::scene::{Scene, rough_mix, smooth_mix};
 use plaudit_tests::stack::shared;
@@ -27,7 +28,7 @@ fn protobuf_reports_are_stored_like_json_ones() -> Result<()> {
         config.source.format = Format::Protobuf;
     })?;
     let worker = scene.start_worker()?;
-    let mix = plaudit::load::Mix { format: Format::Protobuf, ..rough_mix(2, 500) };
+    let mix = Mix { format: Format::Protobuf, ..rough_mix(2, 500) };
     scene.load(mix, 20_000, 0.0)?;
     scene.wait_until_committed(LIMIT)?;
     scene.assert_exact()?;
@@ -44,6 +45,24 @@ fn a_million_steady_reports_meet_no_conflict() -> Result<()> {
     let conflicts =
         worker.metric("plaudit_conflicts_total")? + worker.metric("plaudit_fence_mismatches_total")?;
     ensure!(conflicts == 0.0, "{conflicts} conflicts");
+    scene.assert_exact()?;
+    worker.stop()
+}
+
+#[test]
+fn newcomers_are_written_without_a_read_and_a_wrong_guess_is_mended() -> Result<()> {
+    let stack = shared();
+    let scene = Scene::new((&stack.kafka, &stack.valkey), "newcomers", 1, |_| ())?;
+    let worker = scene.start_worker()?;
+    let order = PlayerOrder::InTurn { reports_each: 1 };
+    scene.load(Mix { order, ..smooth_mix(6, 10_000) }, 20_000, 0.0)?;
+    scene.wait_until_committed(LIMIT)?;
+    let presumed = worker.metric("plaudit_presumed_new_total")?;
+    let refused = worker.metric("plaudit_presumed_new_refused_total")?;
+    let conflicts = worker.metric("plaudit_conflicts_total")?;
+    ensure!(presumed >= 5_000.0, "only {presumed} of 10,000 new players were written without a read");
+    ensure!(refused > 0.0 && refused < presumed / 2.0, "{refused} of {presumed} guesses were wrong");
+    ensure!(conflicts == 0.0, "a wrong guess is no conflict: {conflicts}");
     scene.assert_exact()?;
     worker.stop()
 }

@@ -107,12 +107,15 @@ impl<Q: Source> Reader<Q> {
         limits: &mut Limits,
     ) -> Result<(), SourceError> {
         let Self { source, next } = self;
-        source.drain(&mut |record| {
+        let now_ms = (lane.now_ms)();
+        let mut tally = Tally::default();
+        let drain = source.drain(&mut |record| {
             if record.offset < *next {
                 return ControlFlow::Continue(());
             }
             let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
-            if let Some(poison) = take(lane, &record, drained) {
+            tally.records += 1;
+            if let Some(poison) = take(lane, &record, now_ms, drained, &mut tally) {
                 drained.poison = Some(poison);
                 limits.full = true;
                 return ControlFlow::Break(());
@@ -128,7 +131,27 @@ impl<Q: Source> Reader<Q> {
             } else {
                 ControlFlow::Continue(())
             }
-        })
+        });
+        tally.count(lane);
+        drain
+    }
+}
+
+/// What a drain saw. Lanes share the counters, so each adds what it has once.
+#[derive(Default)]
+struct Tally {
+    records: u64,
+    reports: u64,
+    items: u64,
+    misrouted: u64,
+}
+
+impl Tally {
+    fn count(&self, lane: &LaneContext) {
+        lane.metrics.records.inc_by(self.records);
+        lane.metrics.reports.inc_by(self.reports);
+        lane.metrics.items.inc_by(self.items);
+        lane.metrics.misrouted.inc_by(self.misrouted);
     }
 }
 
@@ -138,13 +161,22 @@ struct Limits {
 }
 
 /// Decodes one record into the batch, or into a dead letter. Returns it instead if the lane must stop there.
-fn take(lane: &LaneContext, record: &RecordView<'_>, drained: &mut Drained) -> Option<DeadLetter> {
-    lane.metrics.records.inc();
+fn take(
+    lane: &LaneContext,
+    record: &RecordView<'_>,
+    now_ms: i64,
+    drained: &mut Drained,
+    tally: &mut Tally,
+) -> Option<DeadLetter> {
     let refusal = match report::decode(record.value, lane.format) {
         Err(refusal) => refusal,
-        Ok(report) => match judge(lane, record, &report) {
+        Ok(report) => match judge(lane, record, now_ms, &report) {
             Ok(timestamp) => {
-                accept(lane, record, &report, timestamp, &mut drained.batch);
+                tally.reports += 1;
+                tally.items += report.items.len() as u64;
+                tally.misrouted += u64::from(!record.key.is_some_and(|key| is_key_of(key, report.uin)));
+                let items = report.items.iter().map(|item| (item.kind, item.value, item.data.as_ref()));
+                drained.batch.push(player_of(&report), record.offset, timestamp, items);
                 return None;
             }
             Err(refusal)
@@ -169,28 +201,17 @@ fn take(lane: &LaneContext, record: &RecordView<'_>, drained: &mut Drained) -> O
     }
 }
 
-fn accept(
+/// Verdicts on a report that decodes; its timestamp if it stands.
+fn judge(
     lane: &LaneContext,
     record: &RecordView<'_>,
+    now_ms: i64,
     report: &Report<'_>,
-    timestamp: i64,
-    batch: &mut Batch,
-) {
-    if !record.key.is_some_and(|key| is_key_of(key, report.uin)) {
-        lane.metrics.misrouted.inc();
-    }
-    lane.metrics.reports.inc();
-    lane.metrics.items.inc_by(report.items.len() as u64);
-    let items = report.items.iter().map(|item| (item.kind, item.value, item.data.as_ref()));
-    batch.push(player_of(report), record.offset, timestamp, items);
-}
-
-/// Verdicts on a report that decodes; its timestamp if it stands.
-fn judge(lane: &LaneContext, record: &RecordView<'_>, report: &Report<'_>) -> Result<i64, Refusal> {
+) -> Result<i64, Refusal> {
     let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp >= 0) else {
         return Err(Refusal::new(Reason::NoTimestamp, "the record carries no timestamp"));
     };
-    let ahead = timestamp - (lane.now_ms)();
+    let ahead = timestamp - now_ms;
     if ahead > lane.max_clock_skew_ms {
         let detail = format!(
             "the timestamp lies {} s in the future, more than source.maxClockSkewSeconds ({})",

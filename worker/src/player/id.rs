@@ -31,13 +31,28 @@ impl Layout {
     /// `<prefix>{<bucket>}<uin>:<platform>:<zone>:<server>:<role>`, the role percent-encoded outside `[A-Za-z0-9_.-]`.
     pub fn player_key(&self, id: &PlayerId) -> String {
         let mut key = String::with_capacity(self.key_prefix.len() + 40 + id.role.len());
-        let mut decimal = itoa_buffer();
-        let uin = format_decimal(id.uin, &mut decimal);
-        let bucket = (murmur2(uin.as_bytes()) & 0x7fff_ffff) % self.buckets;
-        let _ =
-            write!(key, "{}{{{bucket}}}{uin}:{}:{}:{}:", self.key_prefix, id.platform, id.zone, id.server);
-        percent_encode(&id.role, &mut key);
+        self.append_player_key(id, &mut key);
         key
+    }
+
+    /// Appends what [`Self::player_key`] returns.
+    pub fn append_player_key(&self, id: &PlayerId, key: &mut String) {
+        let mut number = itoa::Buffer::new();
+        key.push_str(&self.key_prefix);
+        key.push('{');
+        key.push_str(number.format(self.bucket(id.uin)));
+        key.push('}');
+        key.push_str(number.format(id.uin));
+        for part in [id.platform, id.zone, id.server] {
+            key.push(':');
+            key.push_str(number.format(part));
+        }
+        key.push(':');
+        percent_encode(&id.role, key);
+    }
+
+    fn bucket(&self, uin: u64) -> u32 {
+        (murmur2(itoa::Buffer::new().format(uin).as_bytes()) & 0x7fff_ffff) % self.buckets
     }
 
     /// `<player key>#<32 hex digits>.<index>`.
@@ -57,8 +72,7 @@ impl Layout {
 
     /// Every player with this UIN matches this SCAN pattern (chunks match too).
     pub fn uin_pattern(&self, uin: u64) -> String {
-        let bucket = (murmur2(uin.to_string().as_bytes()) & 0x7fff_ffff) % self.buckets;
-        format!("{}{{{bucket}}}{uin}:*", glob_escape(&self.key_prefix))
+        format!("{}{{{}}}{uin}:*", glob_escape(&self.key_prefix), self.bucket(uin))
     }
 
     /// The player whose key this is; an error for chunks, fences and foreign keys.
@@ -79,6 +93,30 @@ impl Layout {
             role: percent_decode(next()?)?.into_boxed_str(),
         };
         Ok(id)
+    }
+}
+
+/// The keys of several players side by side.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    pub fn new<'a>(layout: &Layout, players: impl ExactSizeIterator<Item = &'a PlayerId>) -> Self {
+        let mut keys = Self { text: String::new(), ends: Vec::with_capacity(players.len()) };
+        for player in players {
+            layout.append_player_key(player, &mut keys.text);
+            keys.ends.push(keys.text.len());
+        }
+        keys
+    }
+
+    /// The key of the player at `index`.
+    pub fn get(&self, index: usize) -> &str {
+        let begin = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[begin..self.ends[index]]
     }
 }
 
@@ -108,25 +146,7 @@ pub fn murmur2(data: &[u8]) -> u32 {
 
 /// Whether a Kafka key is this UIN in decimal.
 pub fn is_key_of(key: &[u8], uin: u64) -> bool {
-    let mut decimal = itoa_buffer();
-    format_decimal(uin, &mut decimal).as_bytes() == key
-}
-
-fn itoa_buffer() -> [u8; 20] {
-    [0; 20]
-}
-
-fn format_decimal(mut number: u64, buffer: &mut [u8; 20]) -> &str {
-    let mut at = buffer.len();
-    loop {
-        at -= 1;
-        buffer[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    std::str::from_utf8(&buffer[at..]).unwrap_or_default()
+    itoa::Buffer::new().format(uin).as_bytes() == key
 }
 
 fn percent_encode(text: &str, into: &mut String) {
@@ -214,6 +234,14 @@ mod tests {
     fn the_documented_key_stays() {
         let id = PlayerId { uin: 10_001, platform: 1, zone: 3, server: 12, role: "987654".into() };
         assert_eq!(layout().player_key(&id), "plaudit:{239}10001:1:3:12:987654");
+    }
+
+    #[test]
+    fn keys_side_by_side_are_the_keys() {
+        let ids = [1, 20, 300].map(|uin| PlayerId { uin, ..PlayerId::default() });
+        let keys = Keys::new(&layout(), ids.iter());
+        let each: Vec<_> = ids.iter().map(|id| layout().player_key(id)).collect();
+        assert_eq!((0..3).map(|index| keys.get(index)).collect::<Vec<_>>(), each);
     }
 
     #[test]

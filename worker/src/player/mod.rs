@@ -4,6 +4,6 @@ mod id;
 mod record;
 mod split;
 
-pub use id::{Layout, PlayerId, PlayerKeyError, is_key_of, murmur2};
+pub use id::{Keys, Layout, PlayerId, PlayerKeyError, is_key_of, murmur2};
 pub use record::{Decoded, FORMAT, HEADER, Manifest, PlayerState, RecordError, SourcePartition, StoredChunk};
-pub use split::{Encoded, encode};
+pub use split::{Chunks, encode};

@@ -123,8 +123,8 @@ impl PlayerState {
         Ok(Decoded::Split(Manifest { state, references: record.chunks }))
     }
 
-    /// The value of a player key that holds this state and these chunks (none: the achievements themselves).
-    pub(super) fn encode_head(&mut self, id: &PlayerId, chunks: Vec<ChunkRef>) -> Vec<u8> {
+    /// Appends the value of a player key that holds this state and these chunks (none: the achievements themselves).
+    pub(super) fn encode_head(&mut self, id: &PlayerId, chunks: Vec<ChunkRef>, value: &mut Vec<u8>) {
         let write_id = self.write_id.unwrap_or(WriteId { high: 1, low: 1 });
         let whole = chunks.is_empty();
         let mut record = proto::PlayerRecord {
@@ -142,13 +142,12 @@ impl PlayerState {
             chunks,
             pending_dead_letters: std::mem::take(&mut self.pending),
         };
-        let value = record.encode_to_vec();
+        record.encode_raw(value);
         self.watermarks = std::mem::take(&mut record.watermarks);
         self.pending = std::mem::take(&mut record.pending_dead_letters);
         if whole {
             self.achievements = record.achievements;
         }
-        value
     }
 
     /// Bytes this state takes in memory, roughly; what a cache counts.

@@ -11,49 +11,79 @@ use super::{Layout, PlayerId};
 use crate::ids::WriteId;
 use crate::proto::{Achievement, Chunk, ChunkRef};
 
-/// What has to be sent so that the store holds a state. Chunks are named by what follows the player key in theirs.
+/// The chunks that writing a record concerns, by what follows the player key in their keys. None for a record that was
+/// whole and stays so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encoded {
-    /// The value of the player key.
-    pub value: Vec<u8>,
-    /// Chunks to upload before the manifest: (suffix, value).
-    pub new_chunks: Vec<(String, Vec<u8>)>,
-    /// Chunks that the manifest goes on using.
-    pub kept_chunks: Vec<String>,
-    /// Chunks that nobody needs once the manifest is replaced.
-    pub dropped_chunks: Vec<String>,
+pub struct Chunks {
+    /// To upload before the manifest: (suffix, value).
+    pub new: Vec<(String, Vec<u8>)>,
+    /// The manifest goes on using them.
+    pub kept: Vec<String>,
+    /// Nobody needs them once the manifest is replaced.
+    pub dropped: Vec<String>,
 }
 
-/// Encodes `state` under its present version and write ID, and notes in it how it is split now.
+impl Chunks {
+    pub fn len(&self) -> usize {
+        self.new.len() + self.kept.len() + self.dropped.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them: new, kept, dropped.
+    pub fn suffixes(&self) -> impl Iterator<Item = &String> {
+        self.new.iter().map(|(suffix, _)| suffix).chain(&self.kept).chain(&self.dropped)
+    }
+}
+
+/// Appends the value of the player key for `state` under its present version and write ID, and notes in `state` how it
+/// is split now.
 ///
 /// `touched` are the types that changed since the state was loaded. A record is split above `max_value_bytes` and
 /// made whole again below three quarters of it, so that one at the border does not flap.
-pub fn encode(state: &mut PlayerState, id: &PlayerId, touched: &[u32], max_value_bytes: usize) -> Encoded {
+pub fn encode(
+    state: &mut PlayerState,
+    id: &PlayerId,
+    touched: &[u32],
+    max_value_bytes: usize,
+    value: &mut Vec<u8>,
+) -> Chunks {
     let old: Vec<ChunkRef> = state.chunks.iter().map(|chunk| chunk.reference).collect();
     let limit = if old.is_empty() { max_value_bytes } else { max_value_bytes / 4 * 3 };
-    if achievements_len(&state.achievements) + HEAD_ALLOWANCE <= limit || state.achievements.len() < 2 {
+    if fits(&state.achievements, limit) || state.achievements.len() < 2 {
         state.chunks.clear();
-        let value = state.encode_head(id, Vec::new());
-        return Encoded { value, dropped_chunks: suffixes(&old), ..Encoded::default() };
+        state.encode_head(id, Vec::new(), value);
+        return Chunks { dropped: suffixes(&old), ..Chunks::default() };
     }
     let write_id = state.write_id.unwrap_or(WriteId { high: 1, low: 1 });
-    let (chunks, new_chunks) = plan(state, touched, max_value_bytes, write_id);
+    let (chunks, new) = plan(state, touched, max_value_bytes, write_id);
     let references: Vec<ChunkRef> = chunks.iter().map(|chunk| chunk.reference).collect();
     let kept: Vec<ChunkRef> =
         references.iter().filter(|reference| old.contains(reference)).copied().collect();
     let dropped: Vec<ChunkRef> =
         old.iter().filter(|reference| !references.contains(reference)).copied().collect();
     state.chunks = chunks;
-    let value = state.encode_head(id, references);
-    let new_chunks = new_chunks
+    state.encode_head(id, references, value);
+    let new = new
         .into_iter()
         .map(|(reference, chunk)| (Layout::chunk_suffix(&reference), chunk.encode_to_vec()))
         .collect();
-    Encoded { value, new_chunks, kept_chunks: suffixes(&kept), dropped_chunks: suffixes(&dropped) }
+    Chunks { new, kept: suffixes(&kept), dropped: suffixes(&dropped) }
 }
 
 /// Header, identity and watermarks of a typical record; the limit is a target, not a promise to the byte.
 const HEAD_ALLOWANCE: usize = 128;
+/// No achievement takes more besides its data.
+const ACHIEVEMENT_AT_MOST: usize = 96;
+
+/// Whether a whole record stays below the limit: by a bound where that is enough, else counted.
+fn fits(achievements: &[Achievement], limit: usize) -> bool {
+    let at_most = |achievement: &Achievement| ACHIEVEMENT_AT_MOST + achievement.data.len();
+    HEAD_ALLOWANCE + achievements.iter().map(at_most).sum::<usize>() <= limit
+        || HEAD_ALLOWANCE + achievements_len(achievements) <= limit
+}
 
 fn suffixes(references: &[ChunkRef]) -> Vec<String> {
     references.iter().map(Layout::chunk_suffix).collect()
@@ -224,21 +254,21 @@ mod tests {
     }
 
     impl Store {
-        fn write(&mut self, state: &mut PlayerState, touched: &[u32]) -> Encoded {
+        fn write(&mut self, state: &mut PlayerState, touched: &[u32]) -> Chunks {
             state.version += 1;
             state.write_id = Some(WriteId { high: 9, low: state.version * 2 });
-            let encoded = encode(state, &player(), touched, LIMIT);
-            for (suffix, value) in encoded.new_chunks.clone() {
+            self.manifest.clear();
+            let chunks = encode(state, &player(), touched, LIMIT, &mut self.manifest);
+            for (suffix, value) in chunks.new.clone() {
                 assert!(self.chunks.insert(suffix, value).is_none(), "a chunk is written once");
             }
-            for suffix in &encoded.kept_chunks {
+            for suffix in &chunks.kept {
                 assert!(self.chunks.contains_key(suffix));
             }
-            for suffix in &encoded.dropped_chunks {
+            for suffix in &chunks.dropped {
                 assert!(self.chunks.remove(suffix).is_some());
             }
-            self.manifest = encoded.value.clone();
-            encoded
+            chunks
         }
 
         fn read(&self) -> PlayerState {
@@ -257,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn no_achievement_is_longer_than_its_bound() {
+        let data = "x".repeat(1_024);
+        let longest = Achievement {
+            r#type: u32::MAX,
+            value: i64::MIN,
+            timestamp: i64::MIN,
+            incarnation: u32::MAX,
+            partition: u32::MAX,
+            offset: i64::MIN,
+            index: u32::MAX,
+            first_time: i64::MIN,
+            data,
+        };
+        assert!(achievement_len(&longest) <= ACHIEVEMENT_AT_MOST + longest.data.len());
+    }
+
+    #[test]
     fn a_record_splits_and_shrinks_back_and_reads_the_same() {
         let mut store = Store::default();
         let mut state = sixty();
@@ -266,8 +313,8 @@ mod tests {
         assert_eq!(store.read(), state);
 
         state.achievements.iter_mut().for_each(|stored| stored.data.clear());
-        let encoded = store.write(&mut state, &touched);
-        assert_eq!((state.chunks.len(), encoded.new_chunks.len(), store.chunks.len()), (0, 0, 0));
+        let chunks = store.write(&mut state, &touched);
+        assert_eq!((state.chunks.len(), chunks.new.len(), store.chunks.len()), (0, 0, 0));
         assert_eq!(store.read(), state);
     }
 
@@ -279,8 +326,8 @@ mod tests {
         let newest = state.chunks[0].types[0];
         let at = state.achievements.iter().position(|stored| stored.r#type == newest).unwrap();
         state.achievements[at].timestamp = 1_000;
-        let encoded = store.write(&mut state, &[newest]);
-        assert_eq!((encoded.new_chunks.len(), encoded.dropped_chunks.len()), (1, 1));
+        let chunks = store.write(&mut state, &[newest]);
+        assert_eq!((chunks.new.len(), chunks.dropped.len()), (1, 1));
         assert_eq!(store.read(), state);
     }
 

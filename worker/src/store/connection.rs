@@ -163,18 +163,17 @@ impl Store for Connection {
         }
     }
 
-    async fn load(&mut self, fence_key: &str, keys: &[String]) -> Result<(Found, Vec<Found>), StoreError> {
-        let mut found =
-            self.get_many(std::iter::once(fence_key).chain(keys.iter().map(String::as_str))).await?;
-        let players = found.split_off(1);
-        Ok((found.pop().flatten(), players))
+    async fn load(&mut self, fence_key: &str, keys: &[&str]) -> Result<(Found, Vec<Found>), StoreError> {
+        let mut found = self.get_many(keys.iter().copied().chain([fence_key])).await?;
+        let fence = found.pop().ok_or(StoreError::Answer)?;
+        Ok((fence, found))
     }
 
     async fn chunks(&mut self, keys: &[String]) -> Result<Vec<Found>, StoreError> {
         self.get_many(keys.iter().map(String::as_str)).await
     }
 
-    async fn write(&mut self, fence_key: &str, scripts: &[Script]) -> (Vec<Reply>, Option<StoreError>) {
+    async fn write(&mut self, fence_key: &str, scripts: &[Script<'_>]) -> (Vec<Reply>, Option<StoreError>) {
         let live = match self.live().await {
             Ok(live) => live,
             Err(error) => return (Vec::new(), Some(error)),

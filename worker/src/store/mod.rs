@@ -6,7 +6,7 @@ mod scripts;
 
 pub use connection::{Connection, Connector, StoreError};
 pub use fence::{FenceState, Knowledge};
-pub use scripts::{PlayerWrite, Refused, Reply, Script, expected_header};
+pub use scripts::{Header, PlayerWrite, Refused, Reply, Script, header};
 
 use std::future::Future;
 
@@ -31,7 +31,7 @@ pub trait Store: Send {
     fn load(
         &mut self,
         fence_key: &str,
-        keys: &[String],
+        keys: &[&str],
     ) -> impl Future<Output = Result<(Found, Vec<Found>), StoreError>> + Send;
 
     /// The values of chunk keys.
@@ -42,6 +42,6 @@ pub trait Store: Send {
     fn write(
         &mut self,
         fence_key: &str,
-        scripts: &[Script],
+        scripts: &[Script<'_>],
     ) -> impl Future<Output = (Vec<Reply>, Option<StoreError>)> + Send;
 }

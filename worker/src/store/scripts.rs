@@ -4,7 +4,7 @@ use redis::Value;
 
 use super::StoreError;
 use crate::ids::{Attempt, WriteId};
-use crate::player::{Encoded, HEADER, PlayerState};
+use crate::player::{Chunks, HEADER, PlayerState};
 
 /// Writes one part of a batch and its fence, or nothing.
 pub const BATCH: &str = include_str!("batch.lua");
@@ -20,7 +20,7 @@ const UPLOAD_EXPIRY_SECONDS: u32 = 3_600;
 
 /// One run of the batch script.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct Script<'a> {
     /// The ID the fence must have.
     pub expects: WriteId,
     pub attempt: Attempt,
@@ -28,17 +28,24 @@ pub struct Script {
     pub fence_ok: Vec<u8>,
     /// The fence when a key is refused.
     pub fence_part: Vec<u8>,
-    pub players: Vec<PlayerWrite>,
+    pub players: Vec<PlayerWrite<'a>>,
+    /// The players' new values, one after the other.
+    pub values: Vec<u8>,
 }
 
 /// One player of a script.
 #[derive(Clone, Debug)]
-pub struct PlayerWrite {
-    pub key: String,
-    /// Version and write ID that the store must hold; empty if there must be nothing.
-    pub expected: Vec<u8>,
-    pub encoded: Encoded,
+pub struct PlayerWrite<'a> {
+    pub key: &'a str,
+    /// What the store must hold.
+    pub expected: Header,
+    /// Where the new value ends in the script's values.
+    pub value_end: usize,
+    pub chunks: Chunks,
 }
+
+/// Version and write ID as they lie in a stored value ([`HEADER`]); zeros for a player that is not stored.
+pub type Header = [u8; HEADER.end - HEADER.start];
 
 /// Why a player was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +65,23 @@ pub enum Reply {
     OtherFence(Option<Vec<u8>>),
 }
 
-/// The bytes of a state's header as the script compares them; empty for a player that is not stored.
-pub fn expected_header(state: &PlayerState) -> Vec<u8> {
-    let Some(write_id) = state.write_id.filter(|_| state.version > 0) else {
-        return Vec::new();
-    };
-    let mut bytes = Vec::with_capacity(HEADER.len());
-    for (tag, value) in [(0x11, state.version), (0x19, write_id.high), (0x21, write_id.low)] {
-        bytes.push(tag);
-        bytes.extend(value.to_le_bytes());
+/// The header of a state.
+pub fn header(state: &PlayerState) -> Header {
+    let mut header = [0; HEADER.end - HEADER.start];
+    let Some(write_id) = state.write_id.filter(|_| state.version > 0) else { return header };
+    let fields = [(0x11, state.version), (0x19, write_id.high), (0x21, write_id.low)];
+    for (bytes, (tag, value)) in header.chunks_exact_mut(9).zip(fields) {
+        bytes[0] = tag;
+        bytes[1..].copy_from_slice(&value.to_le_bytes());
     }
-    bytes
+    header
 }
 
-impl Script {
+impl Script<'_> {
     /// Uploads of new chunks, to be sent before the script on the same connection.
     pub fn uploads(&self) -> impl Iterator<Item = redis::Cmd> {
         self.players.iter().flat_map(|player| {
-            player.encoded.new_chunks.iter().map(|(suffix, value)| {
+            player.chunks.new.iter().map(|(suffix, value)| {
                 let mut set = redis::cmd("SET");
                 set.arg(format!("{}{suffix}", player.key))
                     .arg(value)
@@ -88,33 +94,34 @@ impl Script {
     }
 
     pub fn command(&self, sha: &str, fence_key: &str) -> redis::Cmd {
-        let chunk_keys = |player: &PlayerWrite| {
-            let Encoded { new_chunks, kept_chunks, dropped_chunks, .. } = &player.encoded;
-            let suffixes =
-                new_chunks.iter().map(|(suffix, _)| suffix).chain(kept_chunks).chain(dropped_chunks);
-            suffixes.map(|suffix| format!("{}{suffix}", player.key)).collect::<Vec<_>>()
-        };
-        let chunk_keys: Vec<Vec<String>> = self.players.iter().map(chunk_keys).collect();
-        let keys = 1 + self.players.len() + chunk_keys.iter().map(Vec::len).sum::<usize>();
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(sha).arg(keys).arg(fence_key);
+        let split = || self.players.iter().enumerate().filter(|(_, player)| !player.chunks.is_empty());
+        let keys = 1 + self.players.len() + split().map(|(_, player)| player.chunks.len()).sum::<usize>();
+        let key_bytes: usize = self.players.iter().map(|player| player.key.len()).sum();
+        let bytes = key_bytes + self.values.len() + self.players.len() * size_of::<Header>();
+        let mut command = redis::Cmd::with_capacity(2 * keys + 16, bytes + 512);
+        command.arg("EVALSHA").arg(sha).arg(keys).arg(fence_key);
         for player in &self.players {
-            command.arg(&player.key);
+            command.arg(player.key);
         }
-        for key in chunk_keys.iter().flatten() {
-            command.arg(key);
+        for (_, player) in split() {
+            for suffix in player.chunks.suffixes() {
+                command.arg(format!("{}{suffix}", player.key));
+            }
         }
         command.arg(super::FenceState::id_bytes(self.expects)).arg(&self.fence_ok).arg(&self.fence_part);
-        command.arg(self.players.len());
-        for player in &self.players {
-            command.arg(&player.expected).arg(&player.encoded.value);
+        let mut expected: Vec<u8> = self.players.iter().flat_map(|player| player.expected).collect();
+        if expected.iter().all(|byte| *byte == 0) {
+            expected.clear();
         }
-        for (at, player) in self.players.iter().enumerate() {
-            let Encoded { new_chunks, kept_chunks, dropped_chunks, .. } = &player.encoded;
-            if new_chunks.len() + kept_chunks.len() + dropped_chunks.len() > 0 {
-                let check = new_chunks.len() + kept_chunks.len();
-                command.arg(at + 1).arg(check).arg(new_chunks.len()).arg(dropped_chunks.len());
-            }
+        command.arg(self.players.len()).arg(expected);
+        let mut begin = 0;
+        for player in &self.players {
+            command.arg(&self.values[begin..player.value_end]);
+            begin = player.value_end;
+        }
+        for (at, player) in split() {
+            let Chunks { new, kept, dropped } = &player.chunks;
+            command.arg(at + 1).arg(new.len() + kept.len()).arg(new.len()).arg(dropped.len());
         }
         command
     }
@@ -167,9 +174,10 @@ mod tests {
             write_id: Some(WriteId { high: 3, low: u64::MAX }),
             ..PlayerState::default()
         };
-        let expected = expected_header(&state);
-        let encoded = encode(&mut state, &PlayerId::default(), &[], 16_384);
-        assert_eq!(encoded.value[HEADER], expected);
-        assert!(expected_header(&PlayerState::default()).is_empty());
+        let expected = header(&state);
+        let mut value = Vec::new();
+        encode(&mut state, &PlayerId::default(), &[], 16_384, &mut value);
+        assert_eq!(value[HEADER], expected);
+        assert_eq!(header(&PlayerState::default()), [0; 27]);
     }
 }

@@ -6,7 +6,7 @@ use crate::lane::halt::{Halt, Trouble};
 use crate::lane::ports::Letters;
 use crate::lane::shared::StopReason;
 use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
-use crate::store::Store;
+use crate::store::{Found, Store};
 
 /// Keys of one MGET.
 const PAGE_KEYS: usize = 256;
@@ -17,69 +17,61 @@ const ROUND_BYTES: usize = 1 << 20;
 /// A split record that is replaced under the reader so often in a row is given up for this round.
 const CHUNK_READS: usize = 16;
 
+/// What was found of a player.
+pub(super) enum Loaded {
+    Cached(PlayerState),
+    /// The value of the player key.
+    Stored(Found),
+    /// Nobody asked: the player is presumed to be new.
+    Presumed,
+}
+
 impl<S: Store, D: Letters> Writer<S, D> {
-    /// The states of the players to do: all of them, or as many as a round may load.
+    /// What is known of the players to do: of all of them, or of as many as a round may load.
     pub(super) async fn load(
         &mut self,
         lane: &LaneContext,
         job: &Job<'_>,
-    ) -> Result<Vec<(usize, PlayerState)>, Trouble> {
-        let mut states = Vec::with_capacity(job.todo.len());
+    ) -> Result<Vec<(usize, Loaded)>, Trouble> {
+        let mut loaded = Vec::with_capacity(job.todo.len());
         let mut missing = Vec::new();
         for group in &job.todo {
             match self.cache.take(job.batch.player(*group)) {
-                Some(state) => states.push((*group, state)),
+                Some(state) => loaded.push((*group, Loaded::Cached(state))),
                 None => missing.push(*group),
             }
         }
-        lane.metrics.cache_hits.inc_by(states.len() as u64);
+        lane.metrics.cache_hits.inc_by(loaded.len() as u64);
         if self.doubt && missing.is_empty() {
             let found = self.store.fence(&self.fence_key).await?;
             self.adopt(found.as_deref())?;
         }
-        let mut loaded = 0;
+        if !self.doubt && self.newcomers.are_likely() {
+            let (presumed, ask): (Vec<usize>, Vec<usize>) =
+                missing.into_iter().partition(|group| !job.batch.group(*group).judged);
+            lane.metrics.presumed_new.inc_by(presumed.len() as u64);
+            loaded.extend(presumed.into_iter().map(|group| (group, Loaded::Presumed)));
+            missing = ask;
+        }
+        let mut bytes = 0;
         for page in missing.chunks(PAGE_KEYS) {
             lane.step();
-            loaded += self.load_page(lane, job, page, &mut states).await?;
+            let keys: Vec<&str> = page.iter().map(|group| job.keys.get(*group)).collect();
+            let (fence, values) = self.store.load(&self.fence_key, &keys).await?;
+            self.adopt(fence.as_deref())?;
             lane.metrics.cache_misses.inc_by(page.len() as u64);
-            if loaded >= ROUND_BYTES {
+            values.iter().for_each(|value| self.newcomers.asked(value.is_some()));
+            bytes += values.iter().flatten().map(Vec::len).sum::<usize>();
+            loaded.extend(page.iter().copied().zip(values.into_iter().map(Loaded::Stored)));
+            if bytes >= ROUND_BYTES {
                 break;
             }
         }
-        Ok(states)
-    }
-
-    /// Loads players of one MGET; returns the bytes it found.
-    async fn load_page(
-        &mut self,
-        lane: &LaneContext,
-        job: &Job<'_>,
-        page: &[usize],
-        states: &mut Vec<(usize, PlayerState)>,
-    ) -> Result<usize, Trouble> {
-        let keys: Vec<String> =
-            page.iter().map(|group| lane.layout.player_key(job.batch.player(*group))).collect();
-        let (fence, values) = self.store.load(&self.fence_key, &keys).await?;
-        self.adopt(fence.as_deref())?;
-        let mut bytes = values.iter().flatten().map(Vec::len).sum();
-        let mut split = Vec::new();
-        for ((group, key), value) in page.iter().zip(keys).zip(values) {
-            match decode(&key, job.batch.player(*group), value.as_deref())? {
-                Decoded::Whole(state) => states.push((*group, state)),
-                Decoded::Split(manifest) => split.push((*group, key, manifest)),
-            }
-        }
-        for (group, key, manifest) in split {
-            lane.step();
-            let state = self.complete(job.batch.player(group), &key, manifest).await?;
-            bytes += state.memory_bytes();
-            states.push((group, state));
-        }
-        Ok(bytes)
+        Ok(loaded)
     }
 
     /// Reads the chunks of a split record; begins again at the manifest when somebody replaced it meanwhile.
-    async fn complete(
+    pub(super) async fn complete(
         &mut self,
         id: &PlayerId,
         key: &str,
@@ -95,7 +87,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
             if let Some(chunks) = chunks.into_iter().collect::<Option<Vec<_>>>() {
                 return Ok(manifest.complete(&chunks).map_err(|error| unusable(key, &error))?);
             }
-            let (fence, mut values) = self.store.load(&self.fence_key, &[key.to_owned()]).await?;
+            let (fence, mut values) = self.store.load(&self.fence_key, &[key]).await?;
             self.adopt(fence.as_deref())?;
             manifest = match decode(key, id, values.pop().flatten().as_deref())? {
                 Decoded::Whole(state) => return Ok(state),
@@ -111,7 +103,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
     }
 }
 
-fn decode(key: &str, id: &PlayerId, value: Option<&[u8]>) -> Result<Decoded, Halt> {
+pub(super) fn decode(key: &str, id: &PlayerId, value: Option<&[u8]>) -> Result<Decoded, Halt> {
     match value {
         None => Ok(Decoded::Whole(PlayerState::default())),
         Some(value) => PlayerState::decode(value, id).map_err(|error| unusable(key, &error)),

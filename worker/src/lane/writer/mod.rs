@@ -1,10 +1,13 @@
 //! The writing half of a lane: load, merge, compare-and-set with the fence, and what is owed afterwards.
 
 mod load;
+mod newcomers;
 mod owed;
+mod plan;
 mod write;
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 
 use super::LaneContext;
 use super::halt::{Halt, Trouble};
@@ -14,12 +17,13 @@ use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::cache::Cache;
 use crate::ids::WriteIds;
-use crate::merge::{self, Overflow};
-use crate::metrics::ConflictKind;
+use crate::merge::Overflow;
 use crate::mutation::Mutation;
-use crate::player::{PlayerState, SourcePartition};
-use crate::proto::Watermark;
-use crate::store::{FenceState, Knowledge, Store, StoreError, expected_header};
+use crate::player::{Decoded, Keys, SourcePartition};
+use crate::store::{FenceState, Knowledge, Store, StoreError};
+use load::{Loaded, decode};
+use newcomers::Newcomers;
+use plan::{Found, Plan};
 
 /// One lane's way into the store.
 #[derive(Debug)]
@@ -39,30 +43,39 @@ pub struct Writer<S, D> {
     /// An outcome is unknown: nothing is believed before the fence is read again.
     doubt: bool,
     mutation: Mutation,
-    /// Players of the batch that were refused, with the watermarks that the refused write was based on.
-    refused: HashMap<usize, Vec<Watermark>>,
+    /// Players of the batch that were refused, with what the refused write was based on.
+    refused: HashMap<usize, Base>,
+    newcomers: Newcomers,
 }
 
-/// A player of the batch with what the store holds and what it shall hold.
-struct Work {
-    group: usize,
-    state: PlayerState,
-    expected: Vec<u8>,
-    touched: Vec<u32>,
-    /// The lane's own watermark as it was loaded.
-    own_before: i64,
+/// A record's watermarks in short: two bases differ if somebody wrote the record in between.
+#[derive(Clone, Copy, Debug)]
+struct Base {
+    /// Sum over the lane's own partition.
+    own: i64,
+    /// Sum over all other partitions.
+    others: i64,
 }
 
 /// One batch on its way into the store.
 struct Job<'a> {
     batch: &'a Batch,
+    keys: &'a Keys,
     upto: i64,
     /// Players still to do.
     todo: Vec<usize>,
+    /// Of each player of the batch, whether nothing is left to do; they leave `todo` at the end of a round.
+    done: Vec<bool>,
     /// Refused by the clock or the configuration, unless an earlier verdict stands: not yet sent.
     judged: Vec<DeadLetter>,
     /// Refused by what is stored, and stored as such: to be sent.
     owed: Vec<Overflow>,
+}
+
+impl Job<'_> {
+    fn sweep(&mut self) {
+        self.todo.retain(|group| !self.done[*group]);
+    }
 }
 
 impl<S: Store, D: Letters> Writer<S, D> {
@@ -86,6 +99,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
             doubt: false,
             mutation: lane.mutation,
             refused: HashMap::new(),
+            newcomers: Newcomers::default(),
         }
     }
 
@@ -97,6 +111,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
         self.cache.clear();
         self.sent.clear();
         self.refused.clear();
+        self.newcomers = Newcomers::default();
         self.doubt = false;
     }
 
@@ -122,11 +137,15 @@ impl<S: Store, D: Letters> Writer<S, D> {
         judged: Vec<DeadLetter>,
         upto: i64,
     ) -> Result<(), Halt> {
-        let todo = (0..batch.players().len()).collect();
-        let mut job = Job { batch, upto, todo, judged, owed: Vec::new() };
+        let keys = Keys::new(&lane.layout, batch.players());
+        let players = batch.players().len();
+        let (todo, done) = ((0..players).collect(), vec![false; players]);
+        let mut job = Job { batch, keys: &keys, upto, todo, done, judged, owed: Vec::new() };
         while !job.todo.is_empty() {
             lane.step();
-            match self.round(lane, &mut job).await {
+            let round = self.round(lane, &mut job).await;
+            job.sweep();
+            match round {
                 Ok(()) => self.calm(lane),
                 Err(Trouble::Store(error)) => self.after_error(lane, &error).await?,
                 Err(Trouble::Halt(halt)) => return Err(halt),
@@ -146,8 +165,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
                 self.verify(lane).await?;
                 continue;
             }
-            let batch = Batch::default();
-            let (scripts, outcomes) = self.prepare(lane, &batch, Vec::new(), self.processed);
+            let (scripts, outcomes) = self.scripts(Plan::default(), self.processed);
             match self.run(lane, &scripts, outcomes, &mut Vec::new()).await {
                 Ok(()) => self.calm(lane),
                 Err(Trouble::Store(error)) => self.after_error(lane, &error).await?,
@@ -176,81 +194,55 @@ impl<S: Store, D: Letters> Writer<S, D> {
         }
     }
 
-    /// One round: as many of the players still to do as a round may load. Those that are done leave `todo`.
+    /// One round: as many of the players still to do as a round may load.
     async fn round(&mut self, lane: &LaneContext, job: &mut Job<'_>) -> Result<(), Trouble> {
         let timer = lane.metrics.stage.with_label_values(&["load"]).start_timer();
-        let states = self.load(lane, job).await?;
+        let loaded = self.load(lane, job).await?;
         timer.observe_duration();
-        let whole = states.len() == job.todo.len();
+        let whole = loaded.len() == job.todo.len();
         let timer = lane.metrics.stage.with_label_values(&["merge"]).start_timer();
-        let (work, verdicts) = self.merge(lane, job, states);
+        let mut plan = Plan::default();
+        let mut split = Vec::new();
+        for (group, found) in loaded {
+            let (key, id) = (job.keys.get(group), job.batch.player(group));
+            let found = match found {
+                Loaded::Stored(value) => match decode(key, id, value.as_deref())? {
+                    Decoded::Whole(state) => Found::Stored(state),
+                    Decoded::Split(manifest) => {
+                        split.push((group, manifest));
+                        continue;
+                    }
+                },
+                Loaded::Cached(state) => Found::Cached(state),
+                Loaded::Presumed => Found::Presumed,
+            };
+            self.plan(lane, job, group, found, &mut plan);
+        }
+        for (group, manifest) in split {
+            lane.step();
+            let state = self.complete(job.batch.player(group), job.keys.get(group), manifest).await?;
+            self.plan(lane, job, group, Found::Stored(state), &mut plan);
+        }
         timer.observe_duration();
-        self.send_judged(lane, job, &verdicts).await?;
-        if work.is_empty() {
+        lane.metrics.players_unchanged.inc_by(plan.unchanged);
+        self.send_judged(lane, job, &mem::take(&mut plan.verdicts)).await?;
+        if plan.is_empty() {
             return Ok(());
         }
         let _timer = lane.metrics.stage.with_label_values(&["write"]).start_timer();
         let upto = if whole { job.upto } else { self.fence.position() };
-        let (scripts, outcomes) = self.prepare(lane, job.batch, work, upto);
-        let mut done = Vec::new();
-        let ran = self.run(lane, &scripts, outcomes, &mut done).await;
-        let written: HashSet<usize> = done.iter().map(|(group, ..)| *group).collect();
-        job.todo.retain(|group| !written.contains(group));
-        lane.metrics.players_written.inc_by(done.len() as u64);
-        for (group, state, _) in done {
-            self.owe(&state, &mut job.owed);
-            self.cache.put(job.batch.player(group).clone(), state);
+        let (scripts, outcomes) = self.scripts(plan, upto);
+        let mut written = Vec::new();
+        let ran = self.run(lane, &scripts, outcomes, &mut written).await;
+        lane.metrics.players_written.inc_by(written.len() as u64);
+        for member in written {
+            job.done[member.group] = true;
+            job.owed.extend(member.owed);
+            if let Some(state) = member.kept {
+                self.cache.put(job.batch.player(member.group).clone(), state);
+            }
         }
         ran
-    }
-
-    /// Applies the batch to each player. Those without a change are done and leave `todo`. Also returns the offsets of
-    /// records without items that no earlier verdict covers.
-    fn merge(
-        &mut self,
-        lane: &LaneContext,
-        job: &mut Job<'_>,
-        states: Vec<(usize, PlayerState)>,
-    ) -> (Vec<Work>, Vec<i64>) {
-        let mut work = Vec::with_capacity(states.len());
-        let mut verdicts = Vec::new();
-        let mut unchanged = HashSet::new();
-        for (group, mut state) in states {
-            if let Some(base) = self.refused.remove(&group) {
-                let kind = self.conflict_kind(&base, &state).as_str();
-                lane.metrics.conflicts.with_label_values(&[kind]).inc();
-            }
-            let expected = expected_header(&state);
-            let own_before = state.watermark(self.source);
-            let cleared = self.clear_sent(&mut state);
-            let watermark = if lane.mutation == Mutation::NoWatermark { 0 } else { own_before };
-            let (records, upper) = (job.batch.records(group), job.batch.group(group).upper);
-            let applied = merge::apply(&mut state, self.source, watermark, records, upper, &lane.policies);
-            verdicts.extend(applied.verdicts);
-            if applied.changed || cleared {
-                work.push(Work { group, state, expected, touched: applied.touched, own_before });
-            } else {
-                unchanged.insert(group);
-                self.owe(&state, &mut job.owed);
-                self.cache.put(job.batch.player(group).clone(), state);
-            }
-        }
-        lane.metrics.players_unchanged.inc_by(unchanged.len() as u64);
-        job.todo.retain(|group| !unchanged.contains(group));
-        (work, verdicts)
-    }
-
-    /// Who was faster: a predecessor on this partition, a lane of another partition, or somebody without a watermark.
-    fn conflict_kind(&self, base: &[Watermark], state: &PlayerState) -> ConflictKind {
-        let moved = |mine: bool| {
-            let is_mine = |mark: &&Watermark| (mark.partition == self.source.partition) == mine;
-            state.watermarks.iter().filter(is_mine).any(|mark| !base.contains(mark))
-        };
-        match (moved(true), moved(false)) {
-            (true, _) => ConflictKind::Predecessor,
-            (false, true) => ConflictKind::Partition,
-            (false, false) => ConflictKind::Other,
-        }
     }
 
     fn adopt(&mut self, found: Option<&[u8]>) -> Result<(), Halt> {

@@ -100,13 +100,12 @@ impl<S: Store, D: Letters> Writer<S, D> {
         state.pending.len() < before
     }
 
-    /// Notes what a stored state still has to send for this partition.
-    pub(super) fn owe(&self, state: &PlayerState, owed: &mut Vec<Overflow>) {
-        for pending in state.pending.iter().filter(|pending| self.is_mine(pending)) {
-            if !self.is_sent(pending.offset) {
-                owed.push(Overflow { offset: pending.offset, kind: pending.r#type });
-            }
-        }
+    /// What a state, once stored, still has to send for this partition.
+    pub(super) fn owed(&self, state: &PlayerState) -> Vec<Overflow> {
+        let due = |pending: &&PendingDeadLetter| self.is_mine(pending) && !self.is_sent(pending.offset);
+        let overflow =
+            |pending: &PendingDeadLetter| Overflow { offset: pending.offset, kind: pending.r#type };
+        state.pending.iter().filter(due).map(overflow).collect()
     }
 
     fn is_mine(&self, pending: &PendingDeadLetter) -> bool {

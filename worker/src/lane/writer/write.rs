@@ -2,86 +2,24 @@
 
 use std::collections::HashMap;
 
-use super::{Work, Writer};
-use crate::batch::Batch;
+use super::Writer;
+use super::plan::{Member, Outcome};
 use crate::lane::LaneContext;
 use crate::lane::halt::{Halt, Trouble};
 use crate::lane::ports::Letters;
 use crate::metrics::ConflictKind;
-use crate::player::{Encoded, PlayerState, encode};
-use crate::store::{FenceState, Knowledge, PlayerWrite, Refused, Reply, Script, Store};
+use crate::store::{FenceState, Knowledge, Refused, Reply, Script, Store};
 
-/// Players of one script: Lua's stack and the server's patience bound it.
-const SCRIPT_PLAYERS: usize = 256;
-/// Bytes of one script, roughly; a server runs it without a pause.
-const SCRIPT_BYTES: usize = 1 << 20;
 /// With more scripts unanswered than this the lane starts again: a new take settles them all.
 const UNANSWERED: usize = 64;
 
-/// A player of a script: its group in the batch, the state that is written, the own watermark before.
-pub(super) type Member = (usize, PlayerState, i64);
-
-/// What a script does once it ran: the players it writes, and the fence it leaves.
-pub(super) struct Outcome {
-    members: Vec<Member>,
-    position: i64,
-    settled: i64,
-}
-
 impl<S: Store, D: Letters> Writer<S, D> {
-    /// Builds the scripts of a round. Each compares what the one before leaves; only the last moves the position.
-    pub(super) fn prepare(
-        &mut self,
-        lane: &LaneContext,
-        batch: &Batch,
-        work: Vec<Work>,
-        upto: i64,
-    ) -> (Vec<Script>, Vec<Outcome>) {
-        let held = self.fence.position();
-        let mut expects = self.fence.id();
-        let (mut scripts, mut outcomes) = (Vec::new(), Vec::new());
-        let mut rest = work.into_iter().peekable();
-        loop {
-            let attempt = self.ids.attempt();
-            let mut players = Vec::new();
-            let mut members = Vec::new();
-            let mut bytes = 0;
-            while players.len() < SCRIPT_PLAYERS && bytes < SCRIPT_BYTES {
-                let Some(Work { group, mut state, expected, touched, own_before }) = rest.next() else {
-                    break;
-                };
-                state.version += 1;
-                state.write_id = Some(attempt.ok);
-                let id = batch.player(group);
-                let encoded = encode(&mut state, id, &touched, lane.max_value_bytes);
-                bytes += encoded_bytes(&encoded);
-                players.push(PlayerWrite { key: lane.layout.player_key(id), expected, encoded });
-                members.push((group, state, own_before));
-            }
-            let last = rest.peek().is_none();
-            let position = if last { upto.max(held) } else { held };
-            let settled = self.processed.min(position);
-            scripts.push(Script {
-                expects,
-                attempt,
-                fence_ok: self.fence.value(attempt.ok, position, settled),
-                fence_part: self.fence.value(attempt.part, held, settled.min(held)),
-                players,
-            });
-            outcomes.push(Outcome { members, position, settled });
-            expects = attempt.ok;
-            if last {
-                return (scripts, outcomes);
-            }
-        }
-    }
-
     /// Sends the scripts and takes their answers in order; written players go to `done`, also when some outcomes are
     /// unknown.
     pub(super) async fn run(
         &mut self,
         lane: &LaneContext,
-        scripts: &[Script],
+        scripts: &[Script<'_>],
         outcomes: Vec<Outcome>,
         done: &mut Vec<Member>,
     ) -> Result<(), Trouble> {
@@ -130,22 +68,20 @@ impl<S: Store, D: Letters> Writer<S, D> {
         for (at, member) in members.into_iter().enumerate() {
             match why.get(&at) {
                 None => done.push(member),
-                Some(Refused::Conflict) => self.note_conflict(member),
+                Some(Refused::Conflict) => match member.base {
+                    // Counted when the record is read again and shows who was faster.
+                    Some(base) => drop(self.refused.insert(member.group, base)),
+                    None => {
+                        self.newcomers.mistaken();
+                        lane.metrics.presumed_new_refused.inc();
+                    }
+                },
                 Some(Refused::ChunksMissing) => {
                     let kind = ConflictKind::ChunksMissing.as_str();
                     lane.metrics.conflicts.with_label_values(&[kind]).inc();
                 }
             }
         }
-    }
-
-    /// Remembers what a refused write was based on, until the record is read again and shows who was faster.
-    fn note_conflict(&mut self, (group, state, own_before): Member) {
-        let mut base = state.watermarks;
-        for mark in base.iter_mut().filter(|mark| mark.partition == self.source.partition) {
-            mark.offset = own_before;
-        }
-        self.refused.insert(group, base);
     }
 
     fn is_mine_still(&self, found: Option<&[u8]>) -> bool {
@@ -158,8 +94,4 @@ impl<S: Store, D: Letters> Writer<S, D> {
         self.cache.clear();
         self.adopt(found)
     }
-}
-
-fn encoded_bytes(encoded: &Encoded) -> usize {
-    encoded.value.len() + encoded.new_chunks.iter().map(|(_, value)| value.len()).sum::<usize>() + 128
 }
