@@ -11,11 +11,12 @@ const REPORT_BYTES: usize = 200;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Scenario {
-    /// Nothing can be merged, and nothing is stored before: the least that a worker can save.
+    /// Nothing can be merged: every player comes once a batch, and once in all.
     PlayersOnce,
     /// Three reports of a player follow each other.
     ThreeReports,
-    /// Every player once a batch, but each comes back, so that records are read and grow.
+    /// Nothing can be merged, and each player comes back after all others: records are read again, and grow. The
+    /// yardstick only overwrites.
     PlayersReturn,
 }
 
@@ -26,7 +27,7 @@ impl Scenario {
         match self {
             Self::PlayersOnce => "every player once",
             Self::ThreeReports => "three reports a player",
-            Self::PlayersReturn => "every player once a batch, ten times in all",
+            Self::PlayersReturn => "players who return, ten times each",
         }
     }
 
