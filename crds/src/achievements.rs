@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::forms;
+use crate::relations;
 
 /// How items are merged.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,14 +26,21 @@ pub struct Achievements {
 
 /// One listed type.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.tiers) || size(self.tiers) == 0 || self.policy != 'bitOr'").message(relations::TIERS_OF_BITS))]
+#[x_kube(validation = Rule::new("!has(self.tiers) || (self.policy == 'min' ? self.tiers.map(t, 0 - t).isSorted() : self.tiers.isSorted())").message(relations::TIERS_ORDER))]
 #[serde(rename_all = "camelCase")]
 pub struct AchievementType {
     /// The achievement type, an unsigned 32-bit number.
     #[schemars(range(min = 0, max = 4_294_967_295_i64))]
     #[serde(rename = "type")]
     pub r#type: i64,
-    /// How its items are merged: latest, max or sum.
+    /// How its items are merged: latest, first, max, min, sum or bitOr.
     pub policy: Policy,
+    /// Values that are announced once when the stored value reaches them, ascending; with min, descending.
+    #[schemars(length(max = 32), inner(range(min = -9_223_372_036_854_775_807_i64, max = 9_223_372_036_854_775_807_i64)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<i64>,
 }
 
 /// How the items of one achievement are merged into one.
@@ -42,10 +50,16 @@ pub enum Policy {
     /// The newest item.
     #[default]
     Latest,
+    /// The oldest item.
+    First,
     /// The greatest value.
     Max,
+    /// The least value.
+    Min,
     /// The sum of all values.
     Sum,
+    /// All bits that any value has.
+    BitOr,
 }
 
 /// What happens to a type that is not listed.
@@ -57,6 +71,16 @@ pub enum Unlisted {
     Accept,
     /// Its record becomes a dead letter.
     DeadLetter,
+}
+
+/// Where reached tiers are announced.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unlocks {
+    /// The topic of unlocks. Types with tiers need it.
+    #[schemars(with = "String", length(min = 1, max = 249), regex(pattern = forms::TOPIC))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
 }
 
 /// What happens to a record that cannot be processed.
@@ -81,6 +105,18 @@ pub enum OnError {
     DeadLetter,
     /// The partition stops at it.
     Stop,
+}
+
+impl Policy {
+    /// Whether `value` is at least as far as `tier`; never with [`Self::BitOr`], whose values have no order.
+    #[must_use]
+    pub fn reaches(self, value: i64, tier: i64) -> bool {
+        match self {
+            Self::Min => value <= tier,
+            Self::Latest | Self::First | Self::Max | Self::Sum => value >= tier,
+            Self::BitOr => false,
+        }
+    }
 }
 
 impl Achievements {

@@ -14,11 +14,14 @@ mod status;
 pub mod worker;
 mod yaml;
 
-pub use achievements::{AchievementType, Achievements, DeadLetters, OnError, Policy, Unlisted};
+pub use achievements::{AchievementType, Achievements, DeadLetters, OnError, Policy, Unlisted, Unlocks};
 pub use check::{Violation, Violations};
 pub use file::{FileError, crd_yaml};
 pub use properties::Properties;
-pub use resource::{AchievementPipeline, AchievementPipelineSpec, Format, InitialOffset, Source, Store};
+pub use resource::{
+    AchievementPipeline, AchievementPipelineSpec, Format, InitialOffset, OnRetentionLoss, OnStoreLoss,
+    OnTopicRecreated, Source, Store,
+};
 pub use scaling::{Batch, Behavior, Paused, Scaling};
 pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision};
 pub use yaml::YamlError;

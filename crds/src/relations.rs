@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::achievements::Achievements;
+use crate::achievements::{Achievements, Policy};
 use crate::check::{Violation, Violations};
 use crate::properties::Properties;
 use crate::resource::AchievementPipelineSpec;
@@ -23,6 +23,13 @@ pub(crate) const DEAD_LETTERS_TOO_LONG: &str = "the source topic's name is too l
 pub(crate) const SESSION: &str = "session.timeout.ms (default 10000) is less than three times heartbeat.interval.ms (default 500); raise the first or lower the second";
 pub(crate) const POLL: &str =
     "max.poll.interval.ms is below session.timeout.ms (default 10000); raise the first or lower the second";
+pub(crate) const TIERS_OF_BITS: &str =
+    "tiers need an order, and the values of bitOr have none; remove tiers or take another policy";
+pub(crate) const TIERS_ORDER: &str = "tiers must ascend, and descend with min; sort them, each once";
+pub(crate) const TIERS_WITHOUT_TOPIC: &str =
+    "a type has tiers, but unlocks.topic says nowhere to announce them; set it or remove the tiers";
+pub(crate) const UNLOCKS_ELSEWHERE: &str =
+    "unlocks.topic is the source topic or that of dead letters; give unlocks a topic of their own";
 const DEAD_LETTERS_ARE_SOURCE: &str =
     "is the source topic, so bad records would come back for ever; give another topic";
 const DUPLICATE_TYPE: &str = "is listed twice; keep one of the two";
@@ -56,6 +63,12 @@ pub(crate) fn of_pipeline(spec: &AchievementPipelineSpec) -> Violations {
     if spec.scaling.max_replicas.is_some_and(|max| max < spec.scaling.min_replicas) {
         broken.push(Violation::new("spec.scaling", MAX_BELOW_MIN));
     }
+    let topics = Topics {
+        source: &spec.source.topic,
+        dead_letters: &spec.dead_letters_topic(),
+        unlocks: spec.unlocks.topic.as_deref(),
+    };
+    of_unlocks("spec", &topics, &spec.achievements, &mut broken);
     of_properties("spec.source.properties", &spec.source.properties, &mut broken);
     of_types("spec.achievements.types", &spec.achievements, &mut broken);
     Violations::from(broken)
@@ -73,6 +86,12 @@ pub(crate) fn of_worker(config: &WorkerConfig) -> Violations {
     if i64::try_from(config.memory_budget_bytes).is_ok_and(|budget| budget < config.batch.max_bytes) {
         broken.push(Violation::new("memoryBudgetBytes", BUDGET));
     }
+    let topics = Topics {
+        source: &config.source.topic,
+        dead_letters: &config.dead_letters.topic,
+        unlocks: config.unlocks.topic.as_deref(),
+    };
+    of_unlocks("", &topics, &config.achievements, &mut broken);
     of_properties("source.properties", &config.source.properties, &mut broken);
     of_types("achievements.types", &config.achievements, &mut broken);
     Violations::from(broken)
@@ -89,14 +108,42 @@ fn of_properties(path: &str, properties: &Properties, broken: &mut Vec<Violation
     }
 }
 
+/// Topics that must not be mixed up.
+struct Topics<'a> {
+    source: &'a str,
+    dead_letters: &'a str,
+    unlocks: Option<&'a str>,
+}
+
+fn of_unlocks(path: &str, topics: &Topics<'_>, achievements: &Achievements, broken: &mut Vec<Violation>) {
+    match topics.unlocks {
+        None if achievements.types.iter().any(|listed| !listed.tiers.is_empty()) => {
+            broken.push(Violation::new(path, TIERS_WITHOUT_TOPIC));
+        }
+        Some(topic) if topic == topics.source || topic == topics.dead_letters => {
+            broken.push(Violation::new(path, UNLOCKS_ELSEWHERE));
+        }
+        Some(_) | None => {}
+    }
+}
+
 fn of_types(path: &str, achievements: &Achievements, broken: &mut Vec<Violation>) {
     let mut seen = BTreeSet::new();
     for (index, listed) in achievements.types.iter().enumerate() {
+        let path = format!("{path}[{index}]");
         if !seen.insert(listed.r#type) {
-            broken.push(Violation::new(
-                format!("{path}[{index}].type"),
-                format!("{} {DUPLICATE_TYPE}", listed.r#type),
-            ));
+            broken
+                .push(Violation::new(format!("{path}.type"), format!("{} {DUPLICATE_TYPE}", listed.r#type)));
+        }
+        if !listed.tiers.is_empty() && listed.policy == Policy::BitOr {
+            broken.push(Violation::new(&path, TIERS_OF_BITS));
+        }
+        let in_order = |pair: &[i64]| match listed.policy {
+            Policy::Min => pair[0] > pair[1],
+            _ => pair[0] < pair[1],
+        };
+        if !listed.tiers.windows(2).all(in_order) {
+            broken.push(Violation::new(&path, TIERS_ORDER));
         }
     }
 }

@@ -4,7 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::achievements::{Achievements, DeadLetters};
+use crate::achievements::{Achievements, DeadLetters, Unlocks};
 use crate::forms;
 use crate::properties::Properties;
 use crate::relations;
@@ -34,6 +34,8 @@ use crate::status::AchievementPipelineStatus;
 )]
 #[x_kube(validation = Rule::new("!has(self.deadLetters.topic) || self.deadLetters.topic != self.source.topic").message(relations::DEAD_LETTERS_LOOP))]
 #[x_kube(validation = Rule::new("has(self.deadLetters.topic) || size(self.source.topic) <= 236").message(relations::DEAD_LETTERS_TOO_LONG))]
+#[x_kube(validation = Rule::new("has(self.unlocks.topic) || !self.achievements.types.exists(t, has(t.tiers) && size(t.tiers) > 0)").message(relations::TIERS_WITHOUT_TOPIC))]
+#[x_kube(validation = Rule::new("!has(self.unlocks.topic) || (self.unlocks.topic != self.source.topic && self.unlocks.topic != (has(self.deadLetters.topic) ? self.deadLetters.topic : self.source.topic + '.dead-letters'))").message(relations::UNLOCKS_ELSEWHERE))]
 #[serde(rename_all = "camelCase")]
 pub struct AchievementPipelineSpec {
     /// Where the reports come from.
@@ -43,6 +45,9 @@ pub struct AchievementPipelineSpec {
     /// How the items of the reports are merged.
     #[serde(default)]
     pub achievements: Achievements,
+    /// Where reached tiers are announced.
+    #[serde(default)]
+    pub unlocks: Unlocks,
     /// What happens to a record that cannot be processed.
     #[serde(default)]
     pub dead_letters: DeadLetters,
@@ -80,6 +85,13 @@ pub struct Source {
     /// How the records are encoded: json or protobuf.
     #[serde(default)]
     pub format: Format,
+    /// What happens when the topic was deleted and created again: stop until a person acts, or continue with the new one from its
+    /// beginning, on top of what is stored.
+    #[serde(default)]
+    pub on_topic_recreated: OnTopicRecreated,
+    /// What happens when records that are due are no longer in the log: stop until a person acts, or skip them.
+    #[serde(default)]
+    pub on_retention_loss: OnRetentionLoss,
     /// How far in the future a record's timestamp may lie.
     #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "Source::default_max_clock_skew_seconds")]
@@ -110,6 +122,42 @@ pub struct Store {
     #[schemars(range(min = 1024, max = 1_048_576))]
     #[serde(default = "Store::default_max_value_bytes")]
     pub max_value_bytes: i32,
+    /// What happens when the store was emptied: stop until a person acts, or replay what is still in the log.
+    #[serde(default)]
+    pub on_store_loss: OnStoreLoss,
+}
+
+/// What happens when the topic was deleted and created again.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnTopicRecreated {
+    /// Nothing is read until a person acts.
+    #[default]
+    Stop,
+    /// The new topic is read from its beginning; what is stored stays.
+    Continue,
+}
+
+/// What happens when records that are due are no longer in the log.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnRetentionLoss {
+    /// Nothing is read until a person acts.
+    #[default]
+    Stop,
+    /// They are skipped, counted and logged.
+    Skip,
+}
+
+/// What happens when the store was emptied.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnStoreLoss {
+    /// Nothing is written until a person acts.
+    #[default]
+    Stop,
+    /// Everything that is still in the log is read again.
+    Replay,
 }
 
 /// Where a partition starts the first time.
@@ -132,6 +180,14 @@ pub enum Format {
     Json,
     /// Protobuf, message plaudit.v1.Report.
     Protobuf,
+}
+
+impl AchievementPipelineSpec {
+    /// The topic of dead letters, given or default.
+    #[must_use]
+    pub fn dead_letters_topic(&self) -> String {
+        self.dead_letters.topic.clone().unwrap_or_else(|| format!("{}.dead-letters", self.source.topic))
+    }
 }
 
 impl Source {

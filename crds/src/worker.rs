@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::achievements::{Achievements, OnError};
+use crate::achievements::{Achievements, OnError, Unlocks};
 use crate::check::{self, Violations};
 use crate::forms;
 use crate::properties::Properties;
 use crate::relations;
-use crate::resource::{Format, InitialOffset, Source, Store};
+use crate::resource::{Format, InitialOffset, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Source, Store};
 use crate::scaling::Batch;
 use crate::yaml::{self, YamlError};
 
@@ -29,6 +29,9 @@ pub struct WorkerConfig {
     /// How the items of the reports are merged.
     #[serde(default)]
     pub achievements: Achievements,
+    /// Where reached tiers are announced.
+    #[serde(default)]
+    pub unlocks: Unlocks,
     /// What happens to a record that cannot be processed.
     pub dead_letters: WorkerDeadLetters,
     /// How many records a lane takes at once.
@@ -66,6 +69,12 @@ pub struct WorkerSource {
     /// How the records are encoded.
     #[serde(default)]
     pub format: Format,
+    /// What happens when the topic was deleted and created again.
+    #[serde(default)]
+    pub on_topic_recreated: OnTopicRecreated,
+    /// What happens when records that are due are no longer in the log.
+    #[serde(default)]
+    pub on_retention_loss: OnRetentionLoss,
     /// How far in the future a record's timestamp may lie.
     #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "WorkerSource::default_max_clock_skew_seconds")]
@@ -94,6 +103,9 @@ pub struct WorkerStore {
     #[schemars(range(min = 1024, max = 1_048_576))]
     #[serde(default = "WorkerStore::default_max_value_bytes")]
     pub max_value_bytes: u32,
+    /// What happens when the store was emptied.
+    #[serde(default)]
+    pub on_store_loss: OnStoreLoss,
 }
 
 /// What happens to a record that cannot be processed.

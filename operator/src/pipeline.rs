@@ -5,8 +5,8 @@ use std::time::Duration;
 use kube::ResourceExt as _;
 use plaudit_crds::worker::{WorkerConfig, WorkerDeadLetters, WorkerSource, WorkerStore};
 use plaudit_crds::{
-    AchievementPipeline, Achievements, Batch, InitialOffset, Paused, Scaling, Source, Store, Violation,
-    Violations,
+    AchievementPipeline, Achievements, Batch, InitialOffset, Paused, Scaling, Source, Store, Unlocks,
+    Violation, Violations,
 };
 
 /// One pipeline as planner and workers see it.
@@ -24,6 +24,8 @@ pub struct Pipeline {
     pub store: WorkerStore,
     /// How items are merged.
     pub achievements: Achievements,
+    /// Where reached tiers are announced.
+    pub unlocks: Unlocks,
     /// What happens to a record that cannot be processed.
     pub dead_letters: WorkerDeadLetters,
     /// Limits of a batch.
@@ -76,15 +78,14 @@ pub fn parse(object: &AchievementPipeline) -> Result<Pipeline, Rejection> {
     let spec = &object.spec;
     let source =
         source(&spec.source, &namespace, &name).map_err(|violation| rejection(vec![violation].into()))?;
-    let dead_letters = WorkerDeadLetters {
-        topic: spec.dead_letters.topic.clone().unwrap_or_else(|| format!("{}.dead-letters", source.topic)),
-        on_error: spec.dead_letters.on_error,
-    };
+    let dead_letters =
+        WorkerDeadLetters { topic: spec.dead_letters_topic(), on_error: spec.dead_letters.on_error };
     Ok(Pipeline {
         generation: object.metadata.generation,
         source,
         store: store(&spec.store),
         achievements: spec.achievements.clone(),
+        unlocks: spec.unlocks.clone(),
         dead_letters,
         batch: spec.batch.clone(),
         scaling: scaling(&spec.scaling, spec.suspend),
@@ -111,6 +112,8 @@ fn source(source: &Source, namespace: &str, name: &str) -> Result<WorkerSource, 
         consumer_group,
         initial_offset: source.initial_offset,
         format: source.format,
+        on_topic_recreated: source.on_topic_recreated,
+        on_retention_loss: source.on_retention_loss,
         max_clock_skew_seconds: source.max_clock_skew_seconds.unsigned_abs(),
         properties: source.properties.clone(),
     })
@@ -123,6 +126,7 @@ fn store(store: &Store) -> WorkerStore {
         key_prefix: store.key_prefix.clone(),
         buckets: store.buckets.unsigned_abs(),
         max_value_bytes: store.max_value_bytes.unsigned_abs(),
+        on_store_loss: store.on_store_loss,
     }
 }
 
@@ -163,6 +167,7 @@ impl Pipeline {
             source: self.source.clone(),
             store: self.store.clone(),
             achievements: self.achievements.clone(),
+            unlocks: self.unlocks.clone(),
             dead_letters: self.dead_letters.clone(),
             batch: self.batch.clone(),
             // A lane needs room for one batch in flight and one being decoded.
@@ -176,7 +181,7 @@ impl Pipeline {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use plaudit_crds::{Format, OnError};
+    use plaudit_crds::{Format, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated};
 
     use super::*;
 
@@ -209,6 +214,8 @@ spec:
                     consumer_group: "games.p".to_owned(),
                     initial_offset: InitialOffset::Earliest,
                     format: Format::Json,
+                    on_topic_recreated: OnTopicRecreated::Stop,
+                    on_retention_loss: OnRetentionLoss::Stop,
                     max_clock_skew_seconds: 300,
                     properties: plaudit_crds::Properties::default(),
                 },
@@ -217,8 +224,10 @@ spec:
                     key_prefix: "plaudit:".to_owned(),
                     buckets: 240,
                     max_value_bytes: 16384,
+                    on_store_loss: OnStoreLoss::Stop,
                 },
                 achievements: Achievements::default(),
+                unlocks: Unlocks::default(),
                 dead_letters: WorkerDeadLetters {
                     topic: "reports.dead-letters".to_owned(),
                     on_error: OnError::DeadLetter,

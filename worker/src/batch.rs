@@ -36,6 +36,7 @@ struct BatchRecord {
     timestamp: i64,
     items_start: u32,
     items_len: u32,
+    delete: bool,
     /// The same player's next record, or [`NONE`].
     next: u32,
 }
@@ -50,7 +51,7 @@ pub struct Group {
     tail: u32,
     /// The offset after the player's last record in the batch.
     pub upper: i64,
-    /// A record without items is among the player's.
+    /// A refused record, which has no items, is among the player's.
     pub judged: bool,
 }
 
@@ -70,6 +71,8 @@ pub struct Record<'a> {
     pub offset: i64,
     /// Milliseconds since 1970.
     pub timestamp: i64,
+    /// Everything before it is to be removed.
+    pub delete: bool,
     batch: &'a Batch,
     items_start: u32,
     items_len: u32,
@@ -86,6 +89,11 @@ pub struct PlayerRef<'a> {
 }
 
 impl Batch {
+    /// Adds a record that deletes the player.
+    pub fn push_deletion(&mut self, player: PlayerRef<'_>, offset: i64, timestamp: i64) {
+        self.push_record(player, offset, timestamp, std::iter::empty(), true);
+    }
+
     /// Adds a record of a player. Records come in offset order; one without items only moves the player's watermark.
     pub fn push<'a>(
         &mut self,
@@ -93,6 +101,17 @@ impl Batch {
         offset: i64,
         timestamp: i64,
         items: impl Iterator<Item = (u32, i64, &'a str)>,
+    ) {
+        self.push_record(player, offset, timestamp, items, false);
+    }
+
+    fn push_record<'a>(
+        &mut self,
+        player: PlayerRef<'_>,
+        offset: i64,
+        timestamp: i64,
+        items: impl Iterator<Item = (u32, i64, &'a str)>,
+        delete: bool,
     ) {
         let items_start = self.items.len() as u32;
         for (kind, value, data) in items {
@@ -102,7 +121,7 @@ impl Batch {
         }
         let record = self.records.len() as u32;
         let items_len = self.items.len() as u32 - items_start;
-        self.records.push(BatchRecord { offset, timestamp, items_start, items_len, next: NONE });
+        self.records.push(BatchRecord { offset, timestamp, items_start, items_len, delete, next: NONE });
         let group = self.group_of(player, record);
         let group = &mut self.groups[group as usize];
         if group.tail != record {
@@ -110,7 +129,7 @@ impl Batch {
             group.tail = record;
         }
         group.upper = offset + 1;
-        group.judged |= items_len == 0;
+        group.judged |= items_len == 0 && !delete;
     }
 
     /// The players of the batch, in order of their first record.
@@ -135,6 +154,7 @@ impl Batch {
             Some(Record {
                 offset: record.offset,
                 timestamp: record.timestamp,
+                delete: record.delete,
                 batch: self,
                 items_start: record.items_start,
                 items_len: record.items_len,

@@ -183,6 +183,7 @@ pub fn player_document(player: &Player) -> serde_json::Value {
                 "data": stored.data,
                 "timestamp": stored.timestamp,
                 "firstTime": stored.first_time,
+                "announcedTier": stored.announced,
                 "source": {
                     "incarnation": stored.incarnation,
                     "partition": stored.partition,
@@ -206,6 +207,7 @@ pub fn player_document(player: &Player) -> serde_json::Value {
         "server": player.id.server,
         "role": &*player.id.role,
         "version": player.version,
+        "deleted": player.deleted.map(|deleted| deleted.timestamp),
         "chunks": player.chunks,
         "watermarks": watermarks,
         "achievements": achievements,

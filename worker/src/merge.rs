@@ -8,23 +8,28 @@ use plaudit_crds::{Achievements, Policy};
 
 use crate::batch::{Item, Record};
 use crate::player::{PlayerState, SourcePartition};
-use crate::proto::{Achievement, PendingDeadLetter};
+use crate::proto::{Achievement, Deletion, PendingDeadLetter, PendingUnlock};
 
 /// Policies by type, ready for look-up.
 #[derive(Clone, Debug)]
 pub struct Policies {
     listed: HashMap<u32, Policy>,
     default: Policy,
+    /// In the order in which they are reached.
+    tiers: HashMap<u32, Box<[i64]>>,
 }
 
 impl Policies {
     pub fn new(achievements: &Achievements) -> Self {
-        let listed = achievements
-            .types
-            .iter()
-            .filter_map(|listed| Some((u32::try_from(listed.r#type).ok()?, listed.policy)))
-            .collect();
-        Self { listed, default: achievements.default_policy }
+        let (mut policies, mut tiers) = (HashMap::new(), HashMap::new());
+        for listed in &achievements.types {
+            let Ok(kind) = u32::try_from(listed.r#type) else { continue };
+            policies.insert(kind, listed.policy);
+            if !listed.tiers.is_empty() {
+                tiers.insert(kind, listed.tiers.clone().into_boxed_slice());
+            }
+        }
+        Self { listed: policies, default: achievements.default_policy, tiers }
     }
 
     pub fn of(&self, kind: u32) -> Policy {
@@ -67,9 +72,21 @@ pub fn apply<'a>(
 ) -> Applied {
     let mut applied = Applied::default();
     let exists = state.version > 0;
+    let mut is_new = false;
     let mut table = Table::new(&mut state.achievements);
     for record in records.skip_while(|record| record.offset < watermark) {
-        if record.items().len() == 0 {
+        is_new = true;
+        if state.deleted.is_some_and(|deleted| deletion_of(source, &record) <= deletion_key(deleted)) {
+            continue;
+        }
+        if record.delete {
+            table.clear();
+            // Their chunks hold nothing any more: the next write drops them.
+            state.chunks.iter_mut().for_each(|chunk| chunk.types.clear());
+            state.deleted = Some(deletion(source, &record));
+            applied.touched.clear();
+            applied.changed = true;
+        } else if record.items().len() == 0 {
             // A verdict that a clock or a new configuration could change: the first one stands for a player that exists.
             applied.verdicts.push(record.offset);
             applied.changed |= exists;
@@ -90,6 +107,9 @@ pub fn apply<'a>(
         }
     }
     table.close();
+    if is_new && !policies.tiers.is_empty() {
+        reach(state, source, upper - 1, policies, &mut applied);
+    }
     applied.touched.sort_unstable();
     applied.touched.dedup();
     applied.changed |= !applied.touched.is_empty();
@@ -97,6 +117,50 @@ pub fn apply<'a>(
         state.raise_watermark(source, upper);
     }
     applied
+}
+
+/// Notes the unlocks of tiers that the values about to be stored reach for the first time.
+fn reach(
+    state: &mut PlayerState,
+    source: SourcePartition,
+    offset: i64,
+    policies: &Policies,
+    applied: &mut Applied,
+) {
+    for stored in &mut state.achievements {
+        let kind = stored.r#type;
+        let Some(tiers) = policies.tiers.get(&kind) else { continue };
+        let policy = policies.of(kind);
+        let is_due = |tier: i64| {
+            policy.reaches(stored.value, tier)
+                && !stored.announced.is_some_and(|announced| policy.reaches(announced, tier))
+        };
+        let due: Vec<i64> = tiers.iter().copied().filter(|tier| is_due(*tier)).collect();
+        let Some(furthest) = due.last() else { continue };
+        stored.announced = Some(*furthest);
+        applied.touched.push(kind);
+        let SourcePartition { incarnation, partition } = source;
+        let (value, timestamp) = (stored.value, stored.timestamp);
+        let unlock =
+            |tier| PendingUnlock { incarnation, partition, offset, r#type: kind, tier, value, timestamp };
+        state.unlocks.extend(due.into_iter().map(unlock));
+    }
+}
+
+/// Timestamp, incarnation, partition, offset: where a deletion stands in the order of items.
+type DeletionKey = (i64, u32, u32, i64);
+
+fn deletion(source: SourcePartition, record: &Record<'_>) -> Deletion {
+    let SourcePartition { incarnation, partition } = source;
+    Deletion { timestamp: record.timestamp, incarnation, partition, offset: record.offset }
+}
+
+fn deletion_of(source: SourcePartition, record: &Record<'_>) -> DeletionKey {
+    deletion_key(deletion(source, record))
+}
+
+fn deletion_key(deletion: Deletion) -> DeletionKey {
+    (deletion.timestamp, deletion.incarnation, deletion.partition, deletion.offset)
 }
 
 /// The achievements of a player while records are applied: sorted ones, and behind them those that are new.
@@ -140,6 +204,12 @@ impl<'a> Table<'a> {
         }
     }
 
+    fn clear(&mut self) {
+        self.achievements.clear();
+        self.new.clear();
+        self.sorted = 0;
+    }
+
     fn close(self) {
         if self.achievements.len() > self.sorted {
             self.achievements.sort_unstable_by_key(|stored| stored.r#type);
@@ -177,6 +247,7 @@ fn apply_item(
     };
     let stored = &mut table.achievements[at];
     let newer = item_key(source, record, item) > stored_key(stored);
+    let older = item_key(source, record, item) < stored_key(stored);
     let mut changed = false;
     if record.timestamp < stored.first_time {
         stored.first_time = record.timestamp;
@@ -184,9 +255,13 @@ fn apply_item(
     }
     let wins = match policy {
         Policy::Latest => newer,
-        Policy::Max => {
-            let older = item_key(source, record, item) < stored_key(stored);
-            item.value > stored.value || (item.value == stored.value && older)
+        Policy::First => older,
+        Policy::Max => item.value > stored.value || (item.value == stored.value && older),
+        Policy::Min => item.value < stored.value || (item.value == stored.value && older),
+        Policy::BitOr => {
+            let adds = item.value & !stored.value != 0;
+            stored.value |= item.value;
+            adds
         }
         Policy::Sum => {
             // Checked for the whole record before. A net zero is a change: only a written watermark fences.
@@ -196,9 +271,9 @@ fn apply_item(
         }
     };
     if wins {
-        let value = if policy == Policy::Sum { stored.value } else { item.value };
-        let first_time = stored.first_time;
-        *stored = Achievement { value, first_time, ..new_achievement(source, record, item) };
+        let value = if matches!(policy, Policy::Sum | Policy::BitOr) { stored.value } else { item.value };
+        let (first_time, announced) = (stored.first_time, stored.announced);
+        *stored = Achievement { value, first_time, announced, ..new_achievement(source, record, item) };
     }
     changed || wins
 }
@@ -214,6 +289,7 @@ fn new_achievement(source: SourcePartition, record: &Record<'_>, item: Item<'_>)
         offset: record.offset,
         index: item.index,
         first_time: record.timestamp,
+        announced: None,
     }
 }
 
@@ -239,27 +315,58 @@ mod tests {
     const LATEST: u32 = 1;
     const MAX: u32 = 2;
     const SUM: u32 = 3;
+    const FIRST: u32 = 4;
+    const MIN: u32 = 5;
+    const BITS: u32 = 6;
+    const TIERED_MAX: u32 = 7;
+    const TIERED_MIN: u32 = 8;
+    const TIERED_LATEST: u32 = 9;
+    const KINDS: u32 = 9;
 
     fn policies() -> Policies {
-        let listed = |r#type: u32, policy| AchievementType { r#type: i64::from(r#type), policy };
+        let listed = |r#type: u32, policy, tiers: &[i64]| AchievementType {
+            r#type: i64::from(r#type),
+            policy,
+            tiers: tiers.to_vec(),
+        };
         Policies::new(&Achievements {
             default_policy: Policy::Latest,
             unlisted: Unlisted::Accept,
-            types: vec![listed(MAX, Policy::Max), listed(SUM, Policy::Sum)],
+            types: vec![
+                listed(MAX, Policy::Max, &[]),
+                listed(SUM, Policy::Sum, &[]),
+                listed(FIRST, Policy::First, &[]),
+                listed(MIN, Policy::Min, &[]),
+                listed(BITS, Policy::BitOr, &[]),
+                listed(TIERED_MAX, Policy::Max, &[0, 5, 10]),
+                listed(TIERED_MIN, Policy::Min, &[5, -5]),
+                listed(TIERED_LATEST, Policy::Latest, &[5]),
+            ],
         })
     }
 
     /// offset, timestamp, items (type, value, data)
     type Given<'a> = (i64, i64, Vec<(u32, i64, &'a str)>);
 
+    /// An item of this kind stands for a deletion.
+    const DELETION: u32 = 99;
+
     fn run(state: &mut PlayerState, records: &[Given<'_>]) -> Applied {
+        run_from(SOURCE, state, records)
+    }
+
+    fn run_from(source: SourcePartition, state: &mut PlayerState, records: &[Given<'_>]) -> Applied {
         let mut batch = Batch::default();
         for (offset, timestamp, items) in records {
             let player = PlayerRef { uin: 1, platform: 0, zone: 0, server: 0, role: "" };
-            batch.push(player, *offset, *timestamp, items.iter().copied());
+            if items.first().is_some_and(|(kind, ..)| *kind == DELETION) {
+                batch.push_deletion(player, *offset, *timestamp);
+            } else {
+                batch.push(player, *offset, *timestamp, items.iter().copied());
+            }
         }
-        let watermark = state.watermark(SOURCE);
-        let applied = apply(state, SOURCE, watermark, batch.records(0), batch.group(0).upper, &policies());
+        let watermark = state.watermark(source);
+        let applied = apply(state, source, watermark, batch.records(0), batch.group(0).upper, &policies());
         if applied.changed {
             state.version += 1;
         }
@@ -382,13 +489,132 @@ mod tests {
     }
 
     #[test]
+    fn first_min_and_bits_follow_their_policy() {
+        let mut state = PlayerState::default();
+        let records = [
+            (0, 100, vec![(FIRST, 1, "a"), (MIN, 5, "a"), (BITS, 0b001, "a")]),
+            (1, 90, vec![(FIRST, 2, "b"), (MIN, 5, "b"), (BITS, 0b001, "b")]),
+            (2, 110, vec![(FIRST, 3, "c"), (MIN, 6, "c"), (BITS, 0b110, "c")]),
+            (3, 95, vec![(FIRST, 4, "d"), (MIN, -1, "d"), (BITS, 0b100, "d")]),
+        ];
+        run(&mut state, &records);
+        assert_eq!(
+            values(&state),
+            vec![(FIRST, 2, "b", 90, 90), (MIN, -1, "d", 95, 90), (BITS, 0b111, "c", 110, 90)]
+        );
+    }
+
+    #[test]
+    fn a_tier_is_announced_once_when_a_stored_value_reaches_it() {
+        let mut state = PlayerState::default();
+        let reached = |state: &PlayerState| -> Vec<_> {
+            state.unlocks.iter().map(|unlock| (unlock.r#type, unlock.tier, unlock.value)).collect()
+        };
+        // 12 is never stored: only what a batch leaves counts.
+        run(&mut state, &[(0, 100, vec![(TIERED_LATEST, 12, "")]), (1, 101, vec![(TIERED_LATEST, 2, "")])]);
+        assert_eq!(reached(&state), vec![]);
+        run(&mut state, &[(2, 102, vec![(TIERED_MAX, 7, ""), (TIERED_MIN, 4, ""), (TIERED_LATEST, 5, "")])]);
+        let first = vec![(TIERED_MAX, 0, 7), (TIERED_MAX, 5, 7), (TIERED_MIN, 5, 4), (TIERED_LATEST, 5, 5)];
+        assert_eq!(reached(&state), first);
+        state.unlocks.clear();
+        run(&mut state, &[(3, 103, vec![(TIERED_LATEST, 0, "")]), (4, 104, vec![(TIERED_LATEST, 9, "")])]);
+        assert_eq!(reached(&state), vec![]);
+        run(&mut state, &[(5, 105, vec![(TIERED_MAX, 10, ""), (TIERED_MIN, -9, "")])]);
+        assert_eq!(reached(&state), vec![(TIERED_MAX, 10, 10), (TIERED_MIN, -5, -9)]);
+    }
+
+    #[test]
+    fn a_tier_added_later_is_found_at_the_next_report_even_without_a_change() {
+        let mut state = PlayerState::default();
+        run(&mut state, &[(0, 100, vec![(TIERED_MAX, 7, "")])]);
+        state.unlocks.clear();
+        state.achievements[0].announced = Some(0);
+        let applied = run(&mut state, &[(1, 99, vec![(TIERED_MAX, 1, "")])]);
+        assert_eq!((applied.changed, state.unlocks[0].tier), (true, 5));
+        assert!(!run(&mut state, &[(1, 99, vec![(TIERED_MAX, 1, "")])]).changed);
+    }
+
+    #[test]
+    fn a_deletion_removes_what_came_before_and_keeps_out_what_is_older() {
+        let mut state = PlayerState::default();
+        let records = [
+            (0, 100, vec![(LATEST, 1, ""), (SUM, 5, "")]),
+            (1, 90, vec![(DELETION, 0, "")]),
+            (2, 80, vec![(SUM, 7, "")]),
+            (3, 90, vec![(SUM, 2, "")]),
+        ];
+        run(&mut state, &records);
+        assert_eq!(values(&state), vec![(SUM, 2, "", 90, 90)]);
+        assert_eq!(state.deleted.map(|deleted| (deleted.timestamp, deleted.offset)), Some((90, 1)));
+        // An older deletion that comes later changes nothing, and neither does a replay.
+        let late = run(&mut state, &[(4, 70, vec![(DELETION, 0, "")])]);
+        assert_eq!((late.changed, run(&mut state, &records).changed), (false, false));
+    }
+
+    #[test]
+    fn a_deletion_of_an_unknown_player_is_kept() {
+        let mut state = PlayerState::default();
+        assert!(run(&mut state, &[(0, 100, vec![(DELETION, 0, "")])]).changed);
+        run(&mut state, &[(1, 99, vec![(MAX, 1, "")])]);
+        assert_eq!(values(&state), vec![]);
+    }
+
+    /// Kinds whose state does not depend on the order in which two partitions are read.
+    const COMMUTATIVE: [u32; 5] = [LATEST, MAX, SUM, FIRST, MIN];
+
+    #[test]
+    fn two_partitions_may_be_read_in_any_order() {
+        let mut rng = fastrand::Rng::with_seed(11);
+        for _ in 0..300 {
+            let mut partition = |source| -> (SourcePartition, Vec<Given<'_>>) {
+                let record = |offset| {
+                    let timestamp = rng.i64(0..20);
+                    let item = |kind| (kind, rng.i64(-9..9), ["", "x"][rng.usize(0..2)]);
+                    (offset, timestamp, COMMUTATIVE.map(item).to_vec())
+                };
+                (source, (0..6).map(record).collect())
+            };
+            let both = [partition(SOURCE), partition(SourcePartition { incarnation: 1, partition: 0 })];
+            let (mut forth, mut back) = (PlayerState::default(), PlayerState::default());
+            for (source, records) in &both {
+                run_from(*source, &mut forth, records);
+            }
+            for (source, records) in both.iter().rev() {
+                run_from(*source, &mut back, records);
+            }
+            assert_eq!(forth.achievements, back.achievements, "{both:?}");
+        }
+    }
+
+    #[test]
+    fn policies_but_sum_take_a_report_twice_without_a_trace() {
+        let mut rng = fastrand::Rng::with_seed(12);
+        for _ in 0..300 {
+            let kinds = [LATEST, MAX, FIRST, MIN, BITS];
+            let record = |offset, rng: &mut fastrand::Rng| {
+                (offset, rng.i64(0..20), kinds.map(|kind| (kind, rng.i64(0..9), "")).to_vec())
+            };
+            let records: Vec<Given<'_>> = (0..6).map(|offset| record(offset, &mut rng)).collect();
+            let mut state = PlayerState::default();
+            run(&mut state, &records);
+            let once = state.achievements.clone();
+            // Without a watermark, as if nothing were known of what is applied.
+            state.watermarks.clear();
+            run(&mut state, &records);
+            assert_eq!(state.achievements, once, "{records:?}");
+        }
+    }
+
+    #[test]
     fn the_borders_of_batches_do_not_matter() {
         let mut rng = fastrand::Rng::with_seed(7);
-        for _ in 0..200 {
+        for _ in 0..400 {
             let records: Vec<Given<'_>> = (0..12)
                 .map(|offset| {
-                    let items = (0..rng.usize(1..4)).map(|_| (rng.u32(1..4), rng.i64(-9..9), "")).collect();
-                    (offset, rng.i64(0..20), items)
+                    let items =
+                        (0..rng.usize(1..4)).map(|_| (rng.u32(1..=KINDS), rng.i64(-9..9), "")).collect();
+                    let deletes = rng.u8(0..12) == 0;
+                    (offset, rng.i64(0..20), if deletes { vec![(DELETION, 0, "")] } else { items })
                 })
                 .collect();
             let (mut whole, mut parts) = (PlayerState::default(), PlayerState::default());
@@ -399,7 +625,13 @@ mod tests {
                 run(&mut parts, part);
                 rest = tail;
             }
-            assert_eq!(whole.achievements, parts.achievements, "{records:?}");
+            // Which tiers were reached on the way depends on the borders, as documented.
+            let state = |state: &PlayerState| {
+                let mut achievements = state.achievements.clone();
+                achievements.iter_mut().for_each(|stored| stored.announced = None);
+                (achievements, state.deleted)
+            };
+            assert_eq!(state(&whole), state(&parts), "{records:?}");
         }
     }
 }

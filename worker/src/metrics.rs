@@ -56,6 +56,8 @@ pub struct Metrics {
     pub cache_bytes: IntGauge,
     pub store_errors: IntCounterVec,
     pub dead_letters: IntCounterVec,
+    pub unlocks: IntCounter,
+    pub lost_records: IntCounter,
     pub misrouted: IntCounter,
     pub lag: IntGaugeVec,
     pub commits: IntCounterVec,
@@ -108,6 +110,11 @@ impl Metrics {
                 &["kind"],
             )?,
             dead_letters: new.counters("dead_letters_total", "Dead letters sent, by reason.", &["reason"])?,
+            unlocks: new.counter("unlocks_total", "Unlocks announced, repeated ones included.")?,
+            lost_records: new.counter(
+                "lost_records_total",
+                "Records that were due and gone from the log when a lane started, and were skipped.",
+            )?,
             misrouted: new
                 .counter("misrouted_total", "Reports whose Kafka key is missing or not the UIN.")?,
             lag: new.gauges("lag_records", "Records behind the log end, by partition.", &["partition"])?,

@@ -18,6 +18,8 @@ pub struct Report {
     pub role: String,
     #[prost(message, repeated, tag = "6")]
     pub items: Vec<Item>,
+    #[prost(bool, tag = "7")]
+    pub delete: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -59,6 +61,10 @@ pub struct PlayerRecord {
     pub chunks: Vec<ChunkRef>,
     #[prost(message, repeated, tag = "13")]
     pub pending_dead_letters: Vec<PendingDeadLetter>,
+    #[prost(message, repeated, tag = "14")]
+    pub pending_unlocks: Vec<PendingUnlock>,
+    #[prost(message, optional, tag = "15")]
+    pub deleted: Option<Deletion>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -91,6 +97,8 @@ pub struct Achievement {
     pub index: u32,
     #[prost(int64, tag = "9")]
     pub first_time: i64,
+    #[prost(sint64, optional, tag = "10")]
+    pub announced: Option<i64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
@@ -132,6 +140,61 @@ pub struct PendingDeadLetter {
     pub r#type: u32,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct PendingUnlock {
+    #[prost(uint32, tag = "1")]
+    pub incarnation: u32,
+    #[prost(uint32, tag = "2")]
+    pub partition: u32,
+    #[prost(int64, tag = "3")]
+    pub offset: i64,
+    #[prost(uint32, tag = "4")]
+    pub r#type: u32,
+    #[prost(sint64, tag = "5")]
+    pub tier: i64,
+    #[prost(sint64, tag = "6")]
+    pub value: i64,
+    #[prost(int64, tag = "7")]
+    pub timestamp: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Deletion {
+    #[prost(int64, tag = "1")]
+    pub timestamp: i64,
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    #[prost(uint32, tag = "3")]
+    pub partition: u32,
+    #[prost(int64, tag = "4")]
+    pub offset: i64,
+}
+
+/// A reached tier (`unlock.proto`).
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Unlock {
+    #[prost(string, tag = "1")]
+    pub id: String,
+    #[prost(uint64, tag = "2")]
+    pub uin: u64,
+    #[prost(uint32, tag = "3")]
+    pub platform: u32,
+    #[prost(uint32, tag = "4")]
+    pub zone: u32,
+    #[prost(uint32, tag = "5")]
+    pub server: u32,
+    #[prost(string, tag = "6")]
+    pub role: String,
+    #[prost(uint32, tag = "7")]
+    pub r#type: u32,
+    #[prost(sint64, tag = "8")]
+    pub tier: i64,
+    #[prost(sint64, tag = "9")]
+    pub value: i64,
+    #[prost(int64, tag = "10")]
+    pub timestamp: i64,
+}
+
 /// The value of a fence key.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Fence {
@@ -153,4 +216,6 @@ pub struct Fence {
     pub incarnation: u32,
     #[prost(int64, tag = "9")]
     pub first: i64,
+    #[prost(uint32, tag = "10")]
+    pub partitions: u32,
 }

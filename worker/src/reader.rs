@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::player::{Decoded, Layout, PlayerId, PlayerState, RecordError};
-use crate::proto::{Achievement, Watermark};
+use crate::proto::{Achievement, Deletion, Watermark};
 use crate::store::{Connection, Connector, StoreError};
 
 /// A record that is replaced under the reader this often in a row is damaged.
@@ -17,6 +17,8 @@ pub struct Player {
     pub watermarks: Vec<Watermark>,
     /// By last modify time, newest first.
     pub achievements: Vec<Achievement>,
+    /// Where the last deletion of the player stands in the order of items.
+    pub deleted: Option<Deletion>,
     /// Chunks the record is split into; 0 when it is whole.
     pub chunks: usize,
 }
@@ -100,6 +102,7 @@ fn player(id: &PlayerId, mut state: PlayerState) -> Player {
         version: state.version,
         watermarks: state.watermarks,
         achievements: state.achievements,
+        deleted: state.deleted,
         chunks: state.chunks.len(),
     }
 }

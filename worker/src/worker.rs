@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::MemoryBudget;
 use crate::ids::WriteId;
 use crate::kafka::{
-    DeadLetterTopic, GroupContext, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
+    GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
     producer_config, reader_config,
 };
-use crate::lane::{Lane, LaneContext, LaneShared, PARKED};
+use crate::lane::{Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
 use crate::mutation::Mutation;
@@ -160,10 +160,10 @@ fn spawn_lane(
     mutation: Mutation,
     cache_bytes: usize,
 ) -> Result<SpawnLane, WorkerError> {
-    let letters = DeadLetterTopic::new(
+    let outbox = KafkaOutbox::new(
         &producer_config(&config.source.bootstrap_servers),
         reader_config(&config.source.bootstrap_servers),
-        (&config.source.topic, &config.dead_letters.topic, &config.source.consumer_group),
+        config.clone(),
     )?;
     // A quarter of the budget is for caches; the other half that is not the client's is for batches.
     let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
@@ -180,10 +180,16 @@ fn spawn_lane(
             layout: layout.clone(),
             policies: policies.clone(),
             group: config.source.consumer_group.clone(),
-            initial: config.source.initial_offset,
+            start: StartRules {
+                initial: config.source.initial_offset,
+                on_topic_recreated: config.source.on_topic_recreated,
+                on_retention_loss: config.source.on_retention_loss,
+                on_store_loss: config.store.on_store_loss,
+            },
             format: config.source.format,
             unlisted: config.achievements.unlisted,
             on_error: config.dead_letters.on_error,
+            announces: config.unlocks.topic.is_some(),
             max_clock_skew_ms: i64::from(config.source.max_clock_skew_seconds) * 1_000,
             max_records: usize::try_from(config.batch.max_records).unwrap_or(1),
             max_bytes: usize::try_from(config.batch.max_bytes).unwrap_or(1),
@@ -196,7 +202,7 @@ fn spawn_lane(
             mutation,
         });
         context.step();
-        let lane = Lane::new(context, connector.connection(), source, letters.clone());
+        let lane = Lane::new(context, connector.connection(), source, outbox.clone());
         let task = runtime.spawn(async move {
             lane.run().await;
             drop(alive);

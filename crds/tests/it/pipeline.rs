@@ -26,9 +26,12 @@ fn defaults_are_filled() {
         serde_json::to_value(&pipeline.spec).expect("a spec is JSON"),
         json!({
             "source": {"bootstrapServers": "k:9092", "topic": "reports", "initialOffset": "earliest",
-                "format": "json", "maxClockSkewSeconds": 300, "properties": {}},
-            "store": {"addresses": ["v:6379"], "keyPrefix": "plaudit:", "buckets": 240, "maxValueBytes": 16384},
+                "format": "json", "onTopicRecreated": "stop", "onRetentionLoss": "stop", "maxClockSkewSeconds": 300,
+                "properties": {}},
+            "store": {"addresses": ["v:6379"], "keyPrefix": "plaudit:", "buckets": 240, "maxValueBytes": 16384,
+                "onStoreLoss": "stop"},
             "achievements": {"defaultPolicy": "latest", "unlisted": "accept", "types": []},
+            "unlocks": {},
             "deadLetters": {"onError": "deadLetter"},
             "batch": {"maxRecords": 2000, "maxBytes": 4_194_304, "maxDelayMilliseconds": 20},
             "scaling": {"minReplicas": 1, "lagThreshold": 10000, "paused": "none", "behavior": {"scaleInWindowSeconds": 300}},
@@ -48,11 +51,28 @@ fn good_pipelines_are_accepted_by_file_and_by_rules() {
         vec![("/spec/source/properties", json!({"client.rack": "eu-1a", "socket.keepalive.enable": true}))],
         vec![("/spec/source/properties", json!({"max.poll.interval.ms": 10000}))],
         vec![("/spec/store/keyPrefix", json!("game-1.prod_a:"))],
+        vec![
+            ("/spec/source/onTopicRecreated", json!("continue")),
+            ("/spec/source/onRetentionLoss", json!("skip")),
+            ("/spec/store/onStoreLoss", json!("replay")),
+        ],
         vec![("/spec/achievements", json!({"defaultPolicy": "sum", "unlisted": "deadLetter", "types": []}))],
         vec![(
             "/spec/achievements/types",
             json!([{"type": 0, "policy": "max"}, {"type": 4_294_967_295_u64, "policy": "max"}]),
         )],
+        vec![
+            ("/spec/unlocks", json!({"topic": "unlocks"})),
+            (
+                "/spec/achievements/types",
+                json!([
+                    {"type": 1, "policy": "max", "tiers": [-5, 10]},
+                    {"type": 2, "policy": "min", "tiers": [10, -5]},
+                    {"type": 3, "policy": "first", "tiers": []},
+                    {"type": 4, "policy": "bitOr"},
+                ]),
+            ),
+        ],
         vec![("/spec/deadLetters", json!({"topic": "bad", "onError": "stop"}))],
         vec![("/spec/source/topic", json!("t".repeat(236)))],
         vec![("/spec/source/topic", json!("t".repeat(249))), ("/spec/deadLetters/topic", json!("bad"))],
@@ -149,8 +169,8 @@ fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
             "spec.store.maxValueBytes: 1.5 is not a whole number; write a whole number from 1024 to 1048576",
         ),
         (
-            ("/spec/achievements/defaultPolicy", json!("min")),
-            r#"spec.achievements.defaultPolicy: "min" is not known; use latest, max or sum"#,
+            ("/spec/achievements/defaultPolicy", json!("avg")),
+            r#"spec.achievements.defaultPolicy: "avg" is not known; use latest, first, max, min, sum or bitOr"#,
         ),
         (
             ("/spec/achievements/types", json!([{"type": -1, "policy": "max"}])),
@@ -158,7 +178,7 @@ fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
         ),
         (
             ("/spec/achievements/types", json!([{"type": 1}])),
-            "spec.achievements.types[0].policy: is missing; add it (How its items are merged: latest, max or sum)",
+            "spec.achievements.types[0].policy: is missing; add it (How its items are merged: latest, first, max, min, sum or bitOr)",
         ),
         (
             ("/spec/deadLetters/onError", json!("skip")),
@@ -178,8 +198,8 @@ fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
         ),
         (("/spec/suspend", json!("yes")), r#"spec.suspend: "yes" is not true or false; write true or false"#),
         (
-            ("/spec/unlocks", json!({})),
-            "spec.unlocks: is not a known field; remove it, or use achievements, batch, deadLetters, scaling, source, store or suspend",
+            ("/spec/security", json!({})),
+            "spec.security: is not a known field; remove it, or use achievements, batch, deadLetters, scaling, source, store, suspend or unlocks",
         ),
     ];
 
@@ -204,6 +224,39 @@ fn relations_are_refused_by_file_and_by_rules_with_the_same_words() {
         (
             vec![("/spec/source/topic", json!("t".repeat(237)))],
             "spec: the source topic's name is too long to add .dead-letters to it (249 letters at most); set deadLetters.topic",
+        ),
+        (
+            vec![("/spec/achievements/types", json!([{"type": 1, "policy": "max", "tiers": [1]}]))],
+            "spec: a type has tiers, but unlocks.topic says nowhere to announce them; set it or remove the tiers",
+        ),
+        (
+            vec![("/spec/unlocks/topic", json!("reports"))],
+            "spec: unlocks.topic is the source topic or that of dead letters; give unlocks a topic of their own",
+        ),
+        (
+            vec![("/spec/unlocks/topic", json!("reports.dead-letters"))],
+            "spec: unlocks.topic is the source topic or that of dead letters; give unlocks a topic of their own",
+        ),
+        (
+            vec![
+                ("/spec/unlocks/topic", json!("unlocks")),
+                ("/spec/achievements/types", json!([{"type": 1, "policy": "bitOr", "tiers": [1]}])),
+            ],
+            "spec.achievements.types[0]: tiers need an order, and the values of bitOr have none; remove tiers or take another policy",
+        ),
+        (
+            vec![
+                ("/spec/unlocks/topic", json!("unlocks")),
+                ("/spec/achievements/types", json!([{"type": 1, "policy": "sum", "tiers": [2, 1]}])),
+            ],
+            "spec.achievements.types[0]: tiers must ascend, and descend with min; sort them, each once",
+        ),
+        (
+            vec![
+                ("/spec/unlocks/topic", json!("unlocks")),
+                ("/spec/achievements/types", json!([{"type": 1, "policy": "min", "tiers": [1, 2]}])),
+            ],
+            "spec.achievements.types[0]: tiers must ascend, and descend with min; sort them, each once",
         ),
         (
             vec![("/spec/scaling", json!({"minReplicas": 2, "maxReplicas": 1}))],

@@ -25,6 +25,8 @@ source:
   consumerGroup: default.p
   initialOffset: earliest
   format: json
+  onTopicRecreated: stop
+  onRetentionLoss: stop
   maxClockSkewSeconds: 300
   properties: {}
 store:
@@ -32,10 +34,12 @@ store:
   keyPrefix: 'plaudit:'
   buckets: 240
   maxValueBytes: 16384
+  onStoreLoss: stop
 achievements:
   defaultPolicy: latest
   unlisted: accept
   types: []
+unlocks: {}
 deadLetters:
   topic: reports.dead-letters
   onError: deadLetter

@@ -113,6 +113,8 @@ fn shown(player: &Player) -> String {
         0 => "stored whole".to_owned(),
         chunks => format!("split into {chunks} chunks"),
     };
+    let deleted =
+        player.deleted.map_or_else(String::new, |deleted| format!(", deleted {}", time(deleted.timestamp)));
     let mut rows = vec![
         ["TYPE", "VALUE", "DATA", "CHANGED", "FIRST", "PARTITION", "OFFSET"].map(str::to_owned).to_vec(),
     ];
@@ -130,7 +132,7 @@ fn shown(player: &Player) -> String {
     }));
     let (left, right) = (Align::Left, Align::Right);
     let table = columns(&rows, &[right, right, left, left, left, right, right], 3);
-    format!("player {}, version {}, {record}\n\n{table}", named(&player.id), player.version)
+    format!("player {}, version {}, {record}{deleted}\n\n{table}", named(&player.id), player.version)
 }
 
 fn named(id: &PlayerId) -> String {
@@ -146,7 +148,7 @@ fn time(milliseconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use plaudit_worker::proto::Achievement;
+    use plaudit_worker::proto::{Achievement, Deletion};
 
     use super::*;
 
@@ -170,13 +172,14 @@ mod tests {
                 achievement(1001, 37, "gold", 61_500),
                 achievement(7, -1_000_000, "", i64::MAX),
             ],
+            deleted: Some(Deletion { timestamp: 500, ..Deletion::default() }),
             chunks: 2,
         };
 
         assert_eq!(
             shown(&player),
             "\
-player 10001, platform 0, zone 2, server 0, role r\\u{1b}[1m, version 7, split into 2 chunks
+player 10001, platform 0, zone 2, server 0, role r\\u{1b}[1m, version 7, split into 2 chunks, deleted 1970-01-01T00:00:00.5Z
 
 TYPE      VALUE   DATA   CHANGED                  FIRST                  PARTITION   OFFSET
 1001         37   gold   1970-01-01T00:01:01.5Z   1970-01-01T00:00:01Z           3     1200

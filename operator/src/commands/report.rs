@@ -45,8 +45,11 @@ pub(super) struct Send {
     #[arg(long, default_value = "")]
     role: String,
     /// An item, TYPE=VALUE or TYPE=VALUE:DATA; may be given often.
-    #[arg(long = "item", value_name = "TYPE=VALUE[:DATA]", required = true, value_parser = item)]
+    #[arg(long = "item", value_name = "TYPE=VALUE[:DATA]", required_unless_present = "delete", value_parser = item)]
     items: Vec<Item>,
+    /// Delete the player instead: everything stored goes, and what is older and comes later does not count.
+    #[arg(long, conflicts_with = "items")]
+    delete: bool,
     /// The record's timestamp in milliseconds since 1970. Default: now.
     #[arg(long)]
     timestamp_ms: Option<i64>,
@@ -86,6 +89,7 @@ impl Send {
             server: self.server,
             role: self.role,
             items: self.items,
+            delete: self.delete,
         };
         let payload = report.encode(format);
         // A worker would send it to the dead letters; here is somebody who can correct it.

@@ -104,6 +104,9 @@ pub struct MixArgs {
     /// Share of records without a key, or with one that is not the UIN.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub misrouted_share: f64,
+    /// Share of reports that delete their player.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub delete_share: f64,
     /// Share of records that have to be refused.
     #[arg(long, default_value_t = 0.0, value_parser = share)]
     pub bad_share: f64,
@@ -162,6 +165,7 @@ impl MixArgs {
             late_by: self.late_by,
             duplicate_share: self.duplicate_share,
             misrouted_share: self.misrouted_share,
+            delete_share: self.delete_share,
             bad_share: self.bad_share,
             bad_kinds: self.bad_kinds.clone(),
             ahead_by: self.ahead_by,

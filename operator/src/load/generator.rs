@@ -41,6 +41,8 @@ pub struct Mix {
     pub duplicate_share: f64,
     /// Share of records without a key, or with the key of another UIN.
     pub misrouted_share: f64,
+    /// Share of reports that delete their player.
+    pub delete_share: f64,
     pub bad_share: f64,
     pub bad_kinds: Vec<Bad>,
     /// How far ahead the timestamp of a record of [`Bad::Future`] lies.
@@ -88,6 +90,7 @@ pub struct Tally {
     pub late: u64,
     pub duplicates: u64,
     pub misrouted: u64,
+    pub deletions: u64,
     pub bad: BTreeMap<Bad, u64>,
 }
 
@@ -121,6 +124,7 @@ impl Default for Mix {
             late_by: Duration::from_secs(60),
             duplicate_share: 0.0,
             misrouted_share: 0.0,
+            delete_share: 0.0,
             bad_share: 0.0,
             bad_kinds: Bad::ALWAYS.to_vec(),
             // Above the default maxClockSkewSeconds (five minutes), below what brokers refuse by default together
@@ -175,6 +179,11 @@ impl Generator {
             let payload = bad.spoil(report, self.mix.format);
             let ahead_ms = if bad == Bad::Future { self.mix.ahead_by.as_millis() as i64 } else { 0 };
             return Record { key, payload, timestamp_ms: now_ms + ahead_ms };
+        }
+        if self.happens(self.mix.delete_share) {
+            self.tally.deletions += 1;
+            report.items.clear();
+            report.delete = true;
         }
         let payload = Some(self.encode(report));
         let record = Record { key: self.misroute(key), payload, timestamp_ms: now_ms - self.lateness_ms() };

@@ -13,6 +13,8 @@ pub struct Report {
     pub server: u32,
     pub role: String,
     pub items: Vec<Item>,
+    /// Removes the player; there are no items then.
+    pub delete: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +54,10 @@ impl Report {
             self.uin, self.platform, self.zone, self.server
         );
         json_string(&self.role, &mut out);
+        if self.delete {
+            out.extend_from_slice(br#","delete":true}"#);
+            return out;
+        }
         out.extend_from_slice(br#","items":["#);
         for (index, item) in self.items.iter().enumerate() {
             if index > 0 {
@@ -86,6 +92,7 @@ impl Report {
             varint(inner.len() as u64, &mut out);
             out.extend_from_slice(&inner);
         }
+        number(7, u64::from(self.delete), &mut out);
         out
     }
 }
@@ -142,6 +149,7 @@ mod tests {
             server: 12,
             role: "987\"654".into(),
             items: vec![item(1001, 37, "a\n"), item(1002, -5, "")],
+            delete: false,
         }
     }
 
@@ -149,6 +157,16 @@ mod tests {
     fn json_is_the_documented_form() {
         let expected = r#"{"uin":10001,"platform":1,"zone":3,"server":12,"role":"987\"654","items":[{"type":1001,"value":37,"data":"a\u000a"},{"type":1002,"value":-5}]}"#;
         assert_eq!(String::from_utf8(report().to_json()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_deletion_decodes_as_one() {
+        let report = Report { items: vec![], delete: true, ..report() };
+        for format in [Format::Json, Format::Protobuf] {
+            let payload = report.encode(format);
+            let decoded = plaudit_worker::report::decode(Some(&payload), format).unwrap();
+            assert_eq!((decoded.uin, decoded.delete, decoded.items.len()), (10_001, true, 0));
+        }
     }
 
     #[test]

@@ -178,6 +178,7 @@ fn settings(config: &WorkerConfig) -> checker::Settings {
         bootstrap_servers: source.bootstrap_servers.clone(),
         topic: source.topic.clone(),
         dead_letter_topic: config.dead_letters.topic.clone(),
+        unlock_topic: None,
         store_address: store.address.clone(),
         layout: Layout {
             key_prefix: store.key_prefix.clone(),

@@ -73,13 +73,12 @@ impl Settings {
         let namespace = pipeline.metadata.namespace.as_deref().unwrap_or("default");
         let name = pipeline.metadata.name.as_deref().unwrap_or_default();
         let group = source.consumer_group.clone().unwrap_or_else(|| format!("{namespace}.{name}"));
-        let letters =
-            spec.dead_letters.topic.clone().unwrap_or_else(|| format!("{}.dead-letters", source.topic));
         let skew = u32::try_from(source.max_clock_skew_seconds).unwrap_or_default();
         Self {
             bootstrap_servers: source.bootstrap_servers.clone(),
             topic: source.topic.clone(),
-            dead_letter_topic: letters,
+            dead_letter_topic: spec.dead_letters_topic(),
+            unlock_topic: spec.unlocks.topic.clone(),
             store_address: store.addresses.first().cloned().unwrap_or_default(),
             layout: Layout {
                 key_prefix: store.key_prefix.clone(),

@@ -12,6 +12,7 @@ use super::player::PlayerId;
 use super::record::SourceRecord;
 use super::rules::Rules;
 use super::stored::Stored;
+use super::unlocks::Unlocks;
 use super::verdict::Verdict;
 
 /// So many records are listed below a difference.
@@ -34,6 +35,8 @@ pub struct Check {
     layout: Layout,
     partitions: Partitions,
     letters: Letters,
+    /// None where there is no topic of unlocks.
+    unlocks: Option<Unlocks>,
     fold: Fold,
     verdict: Verdict,
     /// Keys already found wrong: SCAN may return a key more than once.
@@ -57,6 +60,7 @@ impl Check {
             layout,
             partitions: Partitions { ends, incarnations: BTreeMap::new() },
             letters,
+            unlocks: None,
             fold: Fold::new(rules, now_ms),
             verdict: Verdict { truncated_partitions, ..Verdict::default() },
             wrong_keys: HashSet::new(),
@@ -67,6 +71,18 @@ impl Check {
     pub fn add_letter(&mut self, record: &SourceRecord<'_>) {
         if !self.letters.add(record) {
             self.verdict.unreadable_letters += 1;
+        }
+    }
+
+    /// There is a topic of unlocks: each tier that is reached has to be in it.
+    pub fn expect_unlocks(&mut self) {
+        self.unlocks = Some(Unlocks::default());
+    }
+
+    /// The next record of the topic of unlocks.
+    pub fn add_unlock(&mut self, record: &SourceRecord<'_>) {
+        if let Some(unlocks) = &mut self.unlocks {
+            unlocks.add(record, &self.fold.rules);
         }
     }
 
@@ -155,6 +171,11 @@ impl Check {
         }
         for at in self.letters.undue(&self.partitions.ends) {
             self.verdict.count(compare::undue_letter(at));
+        }
+        if let Some(unlocks) = self.unlocks.take() {
+            let (summary, faults) = unlocks.settle(&self.fold.players, &self.fold.rules);
+            self.verdict.unlocks = summary;
+            faults.into_iter().for_each(|fault| self.verdict.count(fault));
         }
         let undecided = self.fold.players.values().filter(|player| player.undecided).count() as u64;
         Verdict {

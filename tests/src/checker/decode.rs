@@ -20,6 +20,8 @@ const MAX_ITEMS: usize = 256;
 pub struct Report {
     pub player: PlayerId,
     pub items: Vec<Item>,
+    /// Removes the player; there are no items then.
+    pub delete: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,9 +41,12 @@ pub fn decode(payload: Option<&[u8]>, format: Format) -> Result<Report, Reasons>
         Format::Protobuf => decode_protobuf(payload),
     };
     let mut reasons = decoded.as_ref().err().copied().unwrap_or_default();
+    if decoded.as_ref().is_ok_and(|report| report.delete && !report.items.is_empty()) {
+        reasons.add(Reason::Malformed);
+    }
     let exceeds = |report: &Report| {
         report.player.role.len() > MAX_ROLE_BYTES
-            || report.items.is_empty()
+            || report.items.is_empty() && !report.delete
             || report.items.len() > MAX_ITEMS
             || report.items.iter().any(|item| item.data.len() > MAX_DATA_BYTES)
     };
@@ -67,7 +72,16 @@ fn report(node: &Node<'_>) -> Option<Report> {
         server: node.field("server")?.unsigned_32_or_zero()?,
         role: node.field("role")?.text_or_empty()?,
     };
-    let Node::List(items) = node.field("items")?.required()? else { return None };
+    let delete = match node.field("delete")?.0 {
+        None => false,
+        Some(Node::Truth(delete)) => *delete,
+        Some(_) => return None,
+    };
+    let items = match node.field("items")?.0 {
+        Some(Node::List(items)) => &items[..],
+        None if delete => &[],
+        Some(_) | None => return None,
+    };
     let items = items.iter().map(|item| {
         Some(Item {
             r#type: u32::try_from(item.field("type")?.required()?.unsigned()?).ok()?,
@@ -75,7 +89,7 @@ fn report(node: &Node<'_>) -> Option<Report> {
             data: item.field("data")?.text_or_empty()?,
         })
     });
-    Some(Report { player, items: items.collect::<Option<_>>()? })
+    Some(Report { player, items: items.collect::<Option<_>>()?, delete })
 }
 
 fn decode_protobuf(payload: &[u8]) -> Result<Report, Reasons> {
@@ -97,7 +111,7 @@ fn decode_protobuf(payload: &[u8]) -> Result<Report, Reasons> {
         server: report.server,
         role: report.role.into(),
     };
-    Ok(Report { player, items: items.collect() })
+    Ok(Report { player, items: items.collect(), delete: report.delete })
 }
 
 /// JSON as it was written: every pair of an object, also a repeated one.
@@ -105,6 +119,7 @@ fn decode_protobuf(payload: &[u8]) -> Result<Report, Reasons> {
 enum Node<'a> {
     Unsigned(u64),
     Negative(i64),
+    Truth(bool),
     Text(Cow<'a, str>),
     List(Vec<Node<'a>>),
     Object(Vec<(Cow<'a, str>, Node<'a>)>),
@@ -169,8 +184,8 @@ impl<'de> Deserialize<'de> for Node<'de> {
                 out.write_str("any JSON")
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Node<'de>, E> {
-                Ok(Node::Other)
+            fn visit_bool<E>(self, truth: bool) -> Result<Node<'de>, E> {
+                Ok(Node::Truth(truth))
             }
 
             fn visit_f64<E>(self, _: f64) -> Result<Node<'de>, E> {
@@ -246,6 +261,7 @@ mod tests {
         let expected = Report {
             player: PlayerId { uin: 1, zone: 4, ..PlayerId::default() },
             items: vec![Item { r#type: 2, value: -3, data: "\"é".into() }],
+            delete: false,
         };
         assert_eq!(json(text), Ok(expected));
     }

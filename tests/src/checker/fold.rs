@@ -1,6 +1,6 @@
 //! What the store has to hold: every record of the topic, merged one after the other by the words of the contract.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use plaudit_crds::Policy;
 
@@ -41,7 +41,11 @@ pub struct Player {
     /// The partition of the first report; reports came from others too.
     pub partition: i32,
     pub several_partitions: bool,
-    /// Which records overflow a sum depends on the order of two partitions.
+    /// Timestamp, partition and offset of the last deletion.
+    pub deleted: Option<(i64, i32, i64)>,
+    /// Type and tier: everything that a value reached which may have been stored, between any two records.
+    pub reached: BTreeSet<(u32, i64)>,
+    /// Which records overflow a sum, or come before a deletion, depends on the order of two partitions.
     pub undecided: bool,
     /// A stored record was found.
     pub seen: bool,
@@ -140,6 +144,9 @@ impl Fold {
     /// Where a player's reports lie in several partitions, nobody knows in which order they reached the sum: such
     /// players become undecided, and the dead letters of their records are as right as none.
     pub fn decide(&mut self, letters: &mut Letters) -> Vec<LetterFault> {
+        for player in self.players.values_mut() {
+            player.undecided |= player.several_partitions && player.deleted.is_some();
+        }
         let mut faults = Vec::new();
         for disputed in std::mem::take(&mut self.disputed) {
             let Some(player) = self.players.get_mut(&disputed.player) else { continue };
@@ -158,6 +165,15 @@ impl Fold {
         let new = Player { partition: record.partition, ..Player::default() };
         let player = self.players.entry(report.player).or_insert(new);
         player.several_partitions |= player.partition != record.partition;
+        let at = (record.timestamp_ms.unwrap_or_default(), record.partition, record.offset);
+        if player.deleted >= Some(at) {
+            return true;
+        }
+        if report.delete {
+            player.achievements.clear();
+            player.deleted = Some(at);
+            return true;
+        }
         if player.overflows(&report.items, &self.rules) {
             return false;
         }
@@ -170,6 +186,7 @@ impl Fold {
             };
             player.apply(item, key, &self.rules);
         }
+        player.reach(&self.rules);
         true
     }
 }
@@ -211,7 +228,14 @@ impl Disputed {
 impl Player {
     /// Whether there has to be a record of this player.
     pub fn is_due(&self) -> bool {
-        !self.achievements.is_empty() && !self.undecided
+        (!self.achievements.is_empty() || self.deleted.is_some()) && !self.undecided
+    }
+
+    fn reach(&mut self, rules: &Rules) {
+        for achievement in &self.achievements {
+            let tiers = rules.reached(achievement.r#type, achievement.value);
+            self.reached.extend(tiers.into_iter().map(|tier| (achievement.r#type, tier)));
+        }
     }
 
     fn overflows(&self, items: &[Item], rules: &Rules) -> bool {
@@ -269,13 +293,19 @@ impl Achievement {
         self.first_time_ms = self.first_time_ms.min(key.timestamp_ms);
         let wins = match policy {
             Policy::Latest | Policy::Sum => key > self.key,
+            Policy::First => key < self.key,
             Policy::Max => item.value > self.value || item.value == self.value && key < self.key,
+            Policy::Min => item.value < self.value || item.value == self.value && key < self.key,
+            Policy::BitOr => self.value | item.value != self.value,
         };
-        if policy == Policy::Sum {
-            self.value += item.value;
-            self.negative_terms |= item.value < 0;
-        } else if wins {
-            self.value = item.value;
+        match policy {
+            Policy::Sum => {
+                self.value += item.value;
+                self.negative_terms |= item.value < 0;
+            }
+            Policy::BitOr => self.value |= item.value,
+            _ if wins => self.value = item.value,
+            _ => {}
         }
         if wins {
             (self.data, self.key) = (item.data, key);

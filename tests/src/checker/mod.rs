@@ -17,6 +17,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod unlocks;
 mod verdict;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -31,6 +32,7 @@ pub use rules::{Reason, Reasons, Rules};
 pub use store::{Store, StoreError};
 pub use stored::Stored;
 pub use topic::{Topic, TopicError};
+pub use unlocks::UnlockSummary;
 pub use verdict::{Explained, Verdict};
 
 /// What to check.
@@ -39,6 +41,7 @@ pub struct Settings {
     pub bootstrap_servers: String,
     pub topic: String,
     pub dead_letter_topic: String,
+    pub unlock_topic: Option<String>,
     /// host:port.
     pub store_address: String,
     pub layout: Layout,
@@ -66,6 +69,11 @@ pub fn check(settings: &Settings) -> Result<Verdict, CheckError> {
         Check::new(&settings.topic, settings.layout.clone(), settings.rules.clone(), &ranges, now_ms());
     let letters = Topic::open(&settings.bootstrap_servers, &settings.dead_letter_topic)?;
     letters.read(&letters.ranges()?, |record| check.add_letter(record))?;
+    if let Some(topic) = &settings.unlock_topic {
+        check.expect_unlocks();
+        let unlocks = Topic::open(&settings.bootstrap_servers, topic)?;
+        unlocks.read(&unlocks.ranges()?, |record| check.add_unlock(record))?;
+    }
     source.read(&ranges, |record| check.add_record(record))?;
     check.end_records();
 

@@ -13,6 +13,7 @@ pub struct Rules {
     pub default_policy: Policy,
     pub unlisted: Unlisted,
     pub policies: BTreeMap<u32, Policy>,
+    pub tiers: BTreeMap<u32, Vec<i64>>,
 }
 
 impl Rules {
@@ -21,13 +22,26 @@ impl Rules {
             let id = u32::try_from(listed.r#type).ok()?;
             Some((id, listed.policy))
         });
+        let tiers =
+            achievements.types.iter().filter(|listed| !listed.tiers.is_empty()).filter_map(|listed| {
+                let id = u32::try_from(listed.r#type).ok()?;
+                Some((id, listed.tiers.clone()))
+            });
         Self {
+            tiers: tiers.collect(),
             format,
             max_clock_skew_ms: i64::from(max_clock_skew_seconds) * 1_000,
             default_policy: achievements.default_policy,
             unlisted: achievements.unlisted,
             policies: policies.collect(),
         }
+    }
+
+    /// The tiers of a type that a stored value has reached.
+    pub fn reached(&self, r#type: u32, value: i64) -> Vec<i64> {
+        let downward = self.policy(r#type) == Some(Policy::Min);
+        let tiers = self.tiers.get(&r#type).into_iter().flatten().copied();
+        tiers.filter(|&tier| if downward { value <= tier } else { value >= tier }).collect()
     }
 
     /// The policy of a type; none where its record has to be refused.

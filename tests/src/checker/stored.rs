@@ -20,6 +20,7 @@ pub struct Stored {
     pub achievements: Vec<proto::Achievement>,
     /// Partition and offset of refused records whose dead letters may still have to be sent.
     pub pending: Vec<(i32, i64)>,
+    pub deleted: Option<proto::Deletion>,
     pub split: bool,
 }
 
@@ -77,7 +78,14 @@ pub fn assemble(record: proto::PlayerRecord, chunks: &[Option<Vec<u8>>]) -> Resu
     let pending = record.pending_dead_letters.iter();
     let pending =
         pending.map(|letter| (i32::try_from(letter.partition).unwrap_or(-1), letter.offset)).collect();
-    Ok(Stored { player, watermarks: record.watermarks, achievements, pending, split })
+    Ok(Stored {
+        player,
+        watermarks: record.watermarks,
+        achievements,
+        pending,
+        deleted: record.deleted,
+        split,
+    })
 }
 
 fn check_chunk(

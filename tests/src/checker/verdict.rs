@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::compare::{Class, Difference};
 use super::letters::LetterSummary;
+use super::unlocks::UnlockSummary;
 
 /// So many differences are kept and shown.
 pub const SHOWN: usize = 10;
@@ -25,6 +26,7 @@ pub struct Verdict {
     /// The first differences.
     pub first: Vec<Explained>,
     pub letters: LetterSummary,
+    pub unlocks: UnlockSummary,
     /// Dead letters whose headers do not say whose they are.
     pub unreadable_letters: u64,
     /// Records stored in chunks.
@@ -81,6 +83,9 @@ impl fmt::Display for Verdict {
             write!(out, "{}{count} {reason}", if index == 0 { ": " } else { ", " })?;
         }
         let notes = [
+            (self.unlocks.unlocks, "unlocks"),
+            (self.unlocks.duplicates, "unlocks sent again"),
+            (self.unlocks.unreadable, "records in the topic of unlocks that are no unlocks"),
             (self.letters.duplicates, "dead letters sent again"),
             (self.letters.foreign, "dead letters of other topics"),
             (self.unreadable_letters, "records in the dead-letter topic that are no dead letters"),

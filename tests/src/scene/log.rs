@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -99,6 +99,16 @@ impl Log {
                 _ => (entry.partition(), 0),
             })
             .collect())
+    }
+
+    /// Commits offsets as somebody else would, without any metadata; the group must have no members.
+    pub fn commit(&self, group: &str, offsets: &[(i32, i64)]) -> Result<()> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset))?;
+        }
+        Ok(consumer.commit(&list, CommitMode::Sync)?)
     }
 
     /// Dead letters so far.

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use plaudit::load::{self, Load, Mix, Pace, Reports, Summary};
 use plaudit_crds::worker::{Http, WorkerConfig, WorkerDeadLetters, WorkerSource, WorkerStore};
 use plaudit_crds::{
-    AchievementType, Achievements, Batch, Format, InitialOffset, OnError, Policy, Properties, Unlisted,
+    AchievementType, Achievements, Batch, Format, InitialOffset, OnError, OnRetentionLoss, OnStoreLoss,
+    OnTopicRecreated, Policy, Properties, Unlisted, Unlocks,
 };
 
 pub use self::log::{Log, Outgoing};
@@ -53,6 +54,9 @@ impl<'a> Scene<'a> {
     ) -> Result<Self> {
         kafka.create_topic(&config.source.topic, partitions, &[])?;
         kafka.create_topic(&config.dead_letters.topic, 1, &[])?;
+        if let Some(topic) = &config.unlocks.topic {
+            kafka.create_topic(topic, 2, &[])?;
+        }
         let directory = scratch::directory("scene")?;
         Ok(Self { kafka, valkey, config, partitions, directory })
     }
@@ -107,6 +111,7 @@ impl<'a> Scene<'a> {
             bootstrap_servers: self.kafka.bootstrap(),
             topic: source.topic.clone(),
             dead_letter_topic: self.config.dead_letters.topic.clone(),
+            unlock_topic: self.config.unlocks.topic.clone(),
             store_address: self.valkey.address(),
             layout: Layout {
                 key_prefix: self.config.store.key_prefix.clone(),
@@ -132,6 +137,7 @@ pub fn rough_mix(seed: u64, players: u64) -> Mix {
         late_share: 0.05,
         late_by: Duration::from_secs(60),
         duplicate_share: 0.02,
+        delete_share: 0.002,
         bad_share: 0.005,
         bad_kinds: load::Bad::ALWAYS.to_vec(),
         ahead_by: Duration::from_secs(1_800),
@@ -158,17 +164,25 @@ pub fn smooth_mix(seed: u64, players: u64) -> Mix {
         late_by: Duration::ZERO,
         duplicate_share: 0.0,
         misrouted_share: 0.0,
+        delete_share: 0.0,
         bad_share: 0.0,
         bad_kinds: Vec::new(),
         ahead_by: Duration::ZERO,
     }
 }
 
-/// Latest, max and sum by turns, as the generator's types are meant.
+/// All policies by turns, sums where the generator makes deltas; some with tiers.
 pub fn achievements() -> Achievements {
-    let policy = |at: u32| [Policy::Latest, Policy::Max, Policy::Sum][at as usize % 3];
-    let types =
-        (0..TYPES).map(|at| AchievementType { r#type: i64::from(1_001 + at), policy: policy(at) }).collect();
+    let policies = [
+        (Policy::Latest, vec![900]),
+        (Policy::Max, vec![500, 5_000]),
+        (Policy::Sum, vec![200, 1_000]),
+        (Policy::First, vec![]),
+        (Policy::Min, vec![100, 1]),
+        (Policy::BitOr, vec![]),
+    ];
+    let listed = |(at, (policy, tiers))| AchievementType { r#type: at, policy, tiers };
+    let types = (1_001..).zip(policies.into_iter().cycle()).take(TYPES as usize).map(listed).collect();
     Achievements { default_policy: Policy::Latest, unlisted: Unlisted::Accept, types }
 }
 
@@ -181,6 +195,8 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             consumer_group: format!("tests.{name}"),
             initial_offset: InitialOffset::Earliest,
             format: Format::Json,
+            on_topic_recreated: OnTopicRecreated::Stop,
+            on_retention_loss: OnRetentionLoss::Stop,
             max_clock_skew_seconds: 300,
             properties: Properties { session_timeout_ms: Some(6_000), ..Properties::default() },
         },
@@ -189,8 +205,10 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             key_prefix: format!("{name}:"),
             buckets: 240,
             max_value_bytes: 16_384,
+            on_store_loss: OnStoreLoss::Stop,
         },
         achievements: achievements(),
+        unlocks: Unlocks { topic: Some(format!("{name}.unlocks")) },
         dead_letters: WorkerDeadLetters {
             topic: format!("{name}.dead-letters"),
             on_error: OnError::DeadLetter,

@@ -19,7 +19,7 @@ use super::ports::lost_port;
 use super::process::{Lifetime, Process};
 use super::{fetch, ports, scratch, until};
 
-const START_LIMIT: Duration = Duration::from_secs(90);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// One question to a broker that may be starting, busy or down; `until` asks again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
@@ -130,15 +130,21 @@ impl Kafka {
         }
         create(&admin, &topic, &AdminOptions::new().request_timeout(Some(START_LIMIT)))
             .with_context(|| format!("could not create the topic {name}"))?;
-        until(&format!("leaders of the topic {name}"), START_LIMIT, || {
-            let Ok(metadata) = admin.inner().fetch_metadata(Some(name), ANSWER_LIMIT) else {
+        self.wait_for_leaders(name, usize::try_from(partitions)?)
+    }
+
+    /// Returns when all partitions of a topic have a leader.
+    pub(super) fn wait_for_leaders(&self, topic: &str, partitions: usize) -> Result<()> {
+        let admin = self.admin()?;
+        until(&format!("leaders of the topic {topic}"), START_LIMIT, || {
+            let Ok(metadata) = admin.inner().fetch_metadata(Some(topic), ANSWER_LIMIT) else {
                 return Ok(None);
             };
             let led = metadata
                 .topics()
                 .first()
                 .map_or(0, |topic| topic.partitions().iter().filter(|p| p.leader() >= 0).count());
-            Ok((i32::try_from(led) == Ok(partitions)).then_some(()))
+            Ok((led == partitions).then_some(()))
         })
     }
 
@@ -206,7 +212,7 @@ impl Kafka {
         text
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+    pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         ClientConfig::new()
             .set("bootstrap.servers", self.bootstrap())
             .set("reconnect.backoff.ms", "20")

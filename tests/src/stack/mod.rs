@@ -3,6 +3,7 @@
 //! Tests share one pair ([`shared`]) and keep apart by names ([`unique_name`]); a test that kills or pauses a server starts its own.
 //! Nothing is left behind: the servers die with this process however it ends (see `process`), and their files go after them (see `scratch`).
 
+mod admin;
 pub mod background;
 mod fetch;
 mod kafka;

@@ -109,6 +109,12 @@ impl Valkey {
         self.launch()
     }
 
+    /// Removes every key (FLUSHALL).
+    pub fn empty(&self) -> Result<()> {
+        let client = redis::Client::open(format!("redis://{}/", self.address()))?;
+        Ok(redis::cmd("FLUSHALL").arg("SYNC").exec(&mut client.get_connection()?)?)
+    }
+
     /// Copies the data as they are now: what a replica that lags, or an older disk, would have.
     pub fn snapshot(&self) -> Result<PathBuf> {
         let copy = scratch::directory("valkey-copy")?;

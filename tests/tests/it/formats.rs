@@ -6,7 +6,8 @@ use std::fmt::{Debug, Write as _};
 use anyhow::{Result, ensure};
 use plaudit_worker::player::{Layout, PlayerId};
 use plaudit_worker::proto::{
-    Achievement, Chunk, ChunkRef, Fence, Item, PendingDeadLetter, PlayerRecord, Report, Watermark,
+    Achievement, Chunk, ChunkRef, Deletion, Fence, Item, PendingDeadLetter, PendingUnlock, PlayerRecord,
+    Report, Unlock, Watermark,
 };
 use prost::Message;
 
@@ -39,6 +40,7 @@ fn a_player_record_keeps_its_bytes() -> Result<()> {
                 offset: 999_999,
                 index: 3,
                 first_time: 1_699_999_999_999,
+                announced: None,
             },
             Achievement { r#type: 1_002, value: i64::MAX, ..Achievement::default() },
         ],
@@ -49,8 +51,43 @@ fn a_player_record_keeps_its_bytes() -> Result<()> {
             offset: 999_998,
             r#type: 1_003,
         }],
+        ..PlayerRecord::default()
     };
     keeps_its_bytes(&record, "player.proto", "PlayerRecord", RECORD_BYTES, RECORD_TEXT)
+}
+
+#[test]
+fn a_record_with_a_reached_tier_and_a_deletion_keeps_its_bytes() -> Result<()> {
+    let record = PlayerRecord {
+        format: 1,
+        version: 4,
+        write_id_high: 42,
+        write_id_low: 8,
+        uin: 10_001,
+        watermarks: vec![Watermark { incarnation: 0, partition: 5, offset: 12 }],
+        achievements: vec![Achievement {
+            r#type: 1_001,
+            value: -7,
+            timestamp: 1_700_000_000_002,
+            partition: 5,
+            offset: 11,
+            first_time: 1_700_000_000_002,
+            announced: Some(-5),
+            ..Achievement::default()
+        }],
+        pending_unlocks: vec![PendingUnlock {
+            incarnation: 2,
+            partition: 5,
+            offset: 11,
+            r#type: 1_001,
+            tier: -5,
+            value: -7,
+            timestamp: 1_700_000_000_002,
+        }],
+        deleted: Some(Deletion { timestamp: 1_700_000_000_001, incarnation: 2, partition: 5, offset: 10 }),
+        ..PlayerRecord::default()
+    };
+    keeps_its_bytes(&record, "player.proto", "PlayerRecord", REACHED_BYTES, REACHED_TEXT)
 }
 
 #[test]
@@ -77,7 +114,7 @@ fn a_manifest_keeps_its_bytes() -> Result<()> {
             },
             ChunkRef { write_id_high: 41, write_id_low: 4, index: 1, achievements: 17, oldest: -1 },
         ],
-        pending_dead_letters: Vec::new(),
+        ..PlayerRecord::default()
     };
     keeps_its_bytes(&manifest, "player.proto", "PlayerRecord", MANIFEST_BYTES, MANIFEST_TEXT)
 }
@@ -108,6 +145,7 @@ fn a_chunk_keeps_its_bytes() -> Result<()> {
                 offset: 7,
                 index: 1,
                 first_time: 1_600_000_000_000,
+                announced: None,
             },
         ],
     };
@@ -126,6 +164,7 @@ fn a_fence_keeps_its_bytes() -> Result<()> {
         topic_id: (0..16).collect(),
         incarnation: 2,
         first: 100,
+        partitions: 12,
     };
     keeps_its_bytes(&fence, "player.proto", "Fence", FENCE_BYTES, FENCE_TEXT)
 }
@@ -142,8 +181,32 @@ fn a_report_keeps_its_bytes() -> Result<()> {
             Item { r#type: 1_001, value: -37, data: "text".to_owned() },
             Item { r#type: u32::MAX, value: i64::MIN, data: String::new() },
         ],
+        delete: false,
     };
     keeps_its_bytes(&report, "report.proto", "Report", REPORT_BYTES, REPORT_TEXT)
+}
+
+#[test]
+fn a_deletion_keeps_its_bytes() -> Result<()> {
+    let report = Report { uin: 10_001, delete: true, ..Report::default() };
+    keeps_its_bytes(&report, "report.proto", "Report", DELETION_BYTES, DELETION_TEXT)
+}
+
+#[test]
+fn an_unlock_keeps_its_bytes() -> Result<()> {
+    let unlock = Unlock {
+        id: "6621f127-9054-5ea5-806b-1549fa88b16d".to_owned(),
+        uin: 10_001,
+        platform: 1,
+        zone: 3,
+        server: 12,
+        role: "987654".to_owned(),
+        r#type: 1_001,
+        tier: -100,
+        value: -120,
+        timestamp: 1_700_000_000_000,
+    };
+    keeps_its_bytes(&unlock, "unlock.proto", "Unlock", UNLOCK_BYTES, UNLOCK_TEXT)
 }
 
 #[test]
@@ -167,8 +230,19 @@ fn the_documented_keys_stay() {
 /// Otherwise a field added to a `.proto` file alone would go unnoticed.
 #[test]
 fn every_field_of_the_proto_files_is_set_here() -> Result<()> {
-    let texts = [RECORD_TEXT, MANIFEST_TEXT, CHUNK_TEXT, FENCE_TEXT, REPORT_TEXT].concat();
-    let declared = [protoc::fields("player.proto")?, protoc::fields("report.proto")?].concat();
+    let texts = [
+        RECORD_TEXT,
+        REACHED_TEXT,
+        MANIFEST_TEXT,
+        CHUNK_TEXT,
+        FENCE_TEXT,
+        REPORT_TEXT,
+        DELETION_TEXT,
+        UNLOCK_TEXT,
+    ]
+    .concat();
+    let files = ["player.proto", "report.proto", "unlock.proto"];
+    let declared = files.map(protoc::fields).into_iter().collect::<Result<Vec<_>>>()?.concat();
     let is_set = |field: &String| {
         texts.lines().any(|line| line.trim().split([' ', ':']).next() == Some(field.as_str()))
     };
@@ -314,7 +388,7 @@ achievements {
 
 const FENCE_BYTES: &str = "\
     0d01000000112a0000000000000019070000000000000020c0843d28d8fc3c321464656661756c742e61636869657665\
-    6d656e74733a10000102030405060708090a0b0c0d0e0f40024864";
+    6d656e74733a10000102030405060708090a0b0c0d0e0f40024864500c";
 
 const FENCE_TEXT: &str = r#"format: 1
 id_high: 42
@@ -325,6 +399,7 @@ owner: "default.achievements"
 topic_id: "\000\001\002\003\004\005\006\007\010\t\n\013\014\r\016\017"
 incarnation: 2
 first: 100
+partitions: 12
 "#;
 
 const REPORT_BYTES: &str = "\
@@ -345,4 +420,67 @@ items {
   type: 4294967295
   value: -9223372036854775808
 }
+"#;
+
+const REACHED_BYTES: &str = "\
+    0d01000000110400000000000000192a0000000000000021080000000000000028914e52041005180c5a1908e907100d\
+    2082d095ffbc313005380b4882d095ffbc315009721408021005180b20e9072809300d3882d095ffbc317a0d0881d095\
+    ffbc3110021805200a";
+
+const REACHED_TEXT: &str = r#"format: 1
+version: 4
+write_id_high: 42
+write_id_low: 8
+uin: 10001
+watermarks {
+  partition: 5
+  offset: 12
+}
+achievements {
+  type: 1001
+  value: -7
+  timestamp: 1700000000002
+  partition: 5
+  offset: 11
+  first_time: 1700000000002
+  announced: -5
+}
+pending_unlocks {
+  incarnation: 2
+  partition: 5
+  offset: 11
+  type: 1001
+  tier: -5
+  value: -7
+  timestamp: 1700000000002
+}
+deleted {
+  timestamp: 1700000000001
+  incarnation: 2
+  partition: 5
+  offset: 10
+}
+"#;
+
+const DELETION_BYTES: &str = "\
+    08914e3801";
+
+const DELETION_TEXT: &str = r#"uin: 10001
+delete: true
+"#;
+
+const UNLOCK_BYTES: &str = "\
+    0a2436363231663132372d393035342d356561352d383036622d31353439666138386231366410914e18012003280c32\
+    0639383736353438e90740c70148ef015080d095ffbc31";
+
+const UNLOCK_TEXT: &str = r#"id: "6621f127-9054-5ea5-806b-1549fa88b16d"
+uin: 10001
+platform: 1
+zone: 3
+server: 12
+role: "987654"
+type: 1001
+tier: -100
+value: -120
+timestamp: 1700000000000
 "#;

@@ -7,5 +7,6 @@ mod formats;
 mod local;
 mod protoc;
 mod reading;
+mod starts;
 mod store_outage;
 mod takeover;

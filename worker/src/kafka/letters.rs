@@ -1,43 +1,26 @@
-//! The dead-letter topic: sends what cannot be processed and waits for the acknowledgement.
+//! Dead letters as they are sent: the record with headers that say why, cut where its topic finds it too large.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures::future::join_all;
-use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::refetch;
-use crate::lane::ports::{DeadLetter, Letters, Refused, SourceError};
+use crate::lane::ports::DeadLetter;
 
 /// A letter too large for its topic keeps this much of its value.
 const VALUE_BYTES: usize = 4_096;
 /// One that is still too large keeps this much of its key, and of its detail.
 const KEY_BYTES: usize = 1_024;
-/// Room in the producer's queue is waited for so long; the lane tries again.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Producer of dead letters; cheap to clone.
-#[derive(Clone)]
-pub struct DeadLetterTopic {
-    producer: FutureProducer,
-    reader: Arc<ClientConfig>,
-    topic: Arc<str>,
-    origin: Origin,
-}
 
 /// Where letters come from.
 #[derive(Clone, Debug)]
-struct Origin {
-    topic: Arc<str>,
-    group: Arc<str>,
+pub(super) struct Origin {
+    pub topic: Arc<str>,
+    pub group: Arc<str>,
 }
 
 /// How much of a letter its topic lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cut {
+pub(super) enum Cut {
     Nothing,
     Value,
     /// The value, the key and the record's own headers.
@@ -46,89 +29,14 @@ enum Cut {
 
 /// A letter as it is sent.
 #[derive(Debug)]
-struct Envelope<'a> {
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: OwnedHeaders,
-}
-
-impl std::fmt::Debug for DeadLetterTopic {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeadLetterTopic").field("topic", &self.topic).finish_non_exhaustive()
-    }
-}
-
-impl DeadLetterTopic {
-    /// Sends to `topic`; reads refused records of `source_topic` again with `reader`.
-    ///
-    /// # Errors
-    /// When the client refuses its settings.
-    pub fn new(
-        producer: &ClientConfig,
-        reader: ClientConfig,
-        (source_topic, topic, group): (&str, &str, &str),
-    ) -> Result<Self, KafkaError> {
-        Ok(Self {
-            producer: producer.create()?,
-            reader: Arc::new(reader),
-            topic: topic.into(),
-            origin: Origin { topic: source_topic.into(), group: group.into() },
-        })
-    }
-
-    /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
-    async fn deliver(&self, letter: &DeadLetter) -> Result<(), SourceError> {
-        let mut sent = Ok(());
-        for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
-            sent = self.produce(self.origin.envelope(letter, cut)).await;
-            let is_too_large = |error: &KafkaError| {
-                error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
-            };
-            if !sent.as_ref().is_err_and(is_too_large) {
-                break;
-            }
-        }
-        sent.map_err(|error| {
-            SourceError::Kafka(format!("cannot send to the dead-letter topic {}: {error}", self.topic))
-        })
-    }
-
-    async fn produce(&self, envelope: Envelope<'_>) -> Result<(), KafkaError> {
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.topic).headers(envelope.headers);
-        if let Some(key) = envelope.key {
-            record = record.key(key);
-        }
-        if let Some(value) = envelope.value {
-            record = record.payload(value);
-        }
-        self.producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
-    }
-}
-
-impl Letters for DeadLetterTopic {
-    async fn send(&mut self, letters: &[DeadLetter]) -> Result<(), (usize, SourceError)> {
-        let sends: Vec<_> = letters.iter().map(|letter| self.deliver(letter)).collect();
-        let sent = join_all(sends).await;
-        let acknowledged = sent.iter().take_while(|sent| sent.is_ok()).count();
-        match sent.into_iter().nth(acknowledged) {
-            Some(Err(error)) => Err((acknowledged, error)),
-            Some(Ok(())) | None => Ok(()),
-        }
-    }
-
-    async fn fetch(&mut self, partition: i32, refused: &[Refused]) -> Result<Vec<DeadLetter>, SourceError> {
-        let (config, topic, refused) = (self.reader.clone(), self.origin.topic.clone(), refused.to_vec());
-        let letters =
-            tokio::task::spawn_blocking(move || refetch::fetch(&config, &topic, partition, &refused));
-        letters
-            .await
-            .map_err(|error| SourceError::Kafka(error.to_string()))?
-            .map_err(|error| SourceError::Kafka(format!("cannot read refused records again: {error}")))
-    }
+pub(super) struct Envelope<'a> {
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub headers: OwnedHeaders,
 }
 
 impl Origin {
-    fn envelope<'a>(&self, letter: &'a DeadLetter, cut: Cut) -> Envelope<'a> {
+    pub fn envelope<'a>(&self, letter: &'a DeadLetter, cut: Cut) -> Envelope<'a> {
         let (mut key, mut value) = (letter.key.as_deref(), letter.value.as_deref());
         let (mut own, mut detail) = (letter.headers.clone().unwrap_or_default(), letter.detail.as_str());
         let mut notes = Vec::new();

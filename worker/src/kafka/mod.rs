@@ -6,14 +6,17 @@ mod ends;
 mod group;
 mod letters;
 mod native;
+mod outbox;
 mod partition;
 mod poll;
 mod refetch;
 #[cfg(test)]
 mod tests;
+mod topic;
+mod unlocks;
 
 pub use config::{consumer_config, producer_config, reader_config};
 pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};
-pub use letters::DeadLetterTopic;
+pub use outbox::KafkaOutbox;
 pub use partition::Partition;
 pub use poll::{PollSettings, PollThread};

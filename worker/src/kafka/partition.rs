@@ -16,7 +16,8 @@ use super::committer::Commit;
 use super::group::{Consumer, GroupContext, GroupSenders};
 use super::native;
 use super::poll::Seek;
-use crate::lane::ports::{Committed, RecordView, Source, SourceError};
+use super::topic;
+use crate::lane::ports::{Committed, RecordView, Source, SourceError, TopicFacts};
 
 /// A blocking call to the broker gives up after this; the lane tries again.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -153,6 +154,12 @@ impl Source for Partition {
             consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)
         })
         .await
+    }
+
+    async fn topic(&mut self) -> Result<TopicFacts, SourceError> {
+        let facts = self.blocking(|consumer, topic, _| Ok(topic::facts(consumer, topic, REQUEST_TIMEOUT)));
+        let name = &self.topic;
+        facts.await?.map_err(|error| SourceError::Kafka(format!("cannot describe topic {name}: {error}")))
     }
 
     async fn start_at(&mut self, offset: i64) -> Result<(), SourceError> {

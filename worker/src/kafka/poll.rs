@@ -120,7 +120,14 @@ fn seek(consumer: &Consumer, request: &Seek) -> Result<(), SourceError> {
     }
     let kafka = |error: KafkaError| SourceError::Kafka(error.to_string());
     let offset = Offset::Offset(request.offset);
-    consumer.seek(&context.topic, partition, offset, SEEK_TIMEOUT).map_err(kafka)?;
+    if let Err(error) = consumer.seek(&context.topic, partition, offset, SEEK_TIMEOUT) {
+        let has_read = context.with_lane(partition, |lane| lane.assigned.is_none()).unwrap_or(false);
+        if !has_read {
+            return Err(kafka(error));
+        }
+        // A fetch that fell out of the log leaves nothing to seek from.
+        reassign(consumer, partition, offset).map_err(kafka)?;
+    }
     let mut list = TopicPartitionList::new();
     list.add_partition(&context.topic, partition);
     consumer.resume(&list).map_err(kafka)?;
@@ -129,6 +136,14 @@ fn seek(consumer: &Consumer, request: &Seek) -> Result<(), SourceError> {
         context.metrics.rebalance_pause.observe(assigned.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// Assigns a partition anew, behind the group's back: to the group nothing changes. Its queue stays split off.
+fn reassign(consumer: &Consumer, partition: i32, offset: Offset) -> Result<(), KafkaError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&consumer.context().topic, partition, offset)?;
+    consumer.incremental_unassign(&list)?;
+    consumer.incremental_assign(&list)
 }
 
 /// Takes over the log ends of fetch answers, by partition in `seen`, and shows each lane's lag.

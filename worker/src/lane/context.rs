@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use plaudit_crds::{Format, InitialOffset, OnError, Unlisted};
+use plaudit_crds::{Format, OnError, Unlisted};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::halt::Halt;
 use super::shared::{LaneShared, LaneState, StopReason};
+use super::start::StartRules;
 use crate::budget::MemoryBudget;
 use crate::merge::Policies;
 use crate::metrics::Metrics;
@@ -26,10 +27,12 @@ pub struct LaneContext {
     pub layout: Layout,
     pub policies: Policies,
     pub group: String,
-    pub initial: InitialOffset,
+    pub start: StartRules,
     pub format: Format,
     pub unlisted: Unlisted,
     pub on_error: OnError,
+    /// Whether there is a topic of unlocks. Without one, pending unlocks of an earlier configuration stay as they are.
+    pub announces: bool,
     pub max_clock_skew_ms: i64,
     pub max_records: usize,
     pub max_bytes: usize,

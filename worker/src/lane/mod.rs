@@ -28,10 +28,10 @@ use crate::proto::Fence;
 use crate::store::{FenceState, Store};
 pub use context::LaneContext;
 use halt::Halt;
-use ports::{Letters, Source, SourceError};
+use ports::{Outbox, Source, SourceError};
 use reader::{Drained, Reader};
 pub use shared::{LaneShared, LaneState, StopReason, UNKNOWN, lock};
-pub use start::{CommitMetadata, Known, Start, decide};
+pub use start::{CommitMetadata, Decision, Known, Start, StartRules, decide};
 use writer::Writer;
 
 /// A parked lane looks again this often: what a person mended needs no restart.
@@ -41,20 +41,20 @@ const FLUSH: Duration = Duration::from_secs(1);
 
 /// One lane with its half that reads and its half that writes.
 #[derive(Debug)]
-pub struct Lane<S, Q, D> {
+pub struct Lane<S, Q, O> {
     context: Arc<LaneContext>,
     reader: Reader<Q>,
-    writer: Writer<S, D>,
+    writer: Writer<S, O>,
     /// When the fence was lost, lately.
     takes: Vec<Instant>,
     backoff: Backoff,
 }
 
-impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
-    pub fn new(context: Arc<LaneContext>, store: S, source: Q, letters: D) -> Self {
+impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
+    pub fn new(context: Arc<LaneContext>, store: S, source: Q, outbox: O) -> Self {
         let nonce = context.shared.nonce;
         let fence = FenceState::new(Fence::default());
-        let writer = Writer::new(store, letters, fence, WriteIds::new(nonce), &context);
+        let writer = Writer::new(store, outbox, fence, WriteIds::new(nonce), &context);
         Self { reader: Reader::new(source), writer, takes: Vec::new(), backoff: Backoff::new(nonce), context }
     }
 
@@ -130,8 +130,8 @@ impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
 }
 
 /// Stores what was drained; true if there was nothing.
-async fn store<S: Store, D: Letters>(
-    writer: &mut Writer<S, D>,
+async fn store<S: Store, O: Outbox>(
+    writer: &mut Writer<S, O>,
     lane: &LaneContext,
     drained: Drained,
 ) -> Result<bool, Halt> {
@@ -162,7 +162,7 @@ async fn store<S: Store, D: Letters>(
     })
 }
 
-fn publish<S: Store, D: Letters>(lane: &LaneContext, writer: &Writer<S, D>) {
+fn publish<S: Store, O: Outbox>(lane: &LaneContext, writer: &Writer<S, O>) {
     let committable = writer.committable();
     lane.shared.committable.store(committable, Ordering::Relaxed);
     lane.shared.position.store(committable, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a lane needs of the world besides the store: its partition and the dead-letter topic.
+//! What a lane needs of the world besides the store: its partition and the topics it sends to.
 //!
 //! Traits, so that the real lane code also runs against a simulated group.
 
@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
 
+use crate::player::PlayerId;
 use crate::report::Reason;
 
 /// A record as it lies in the client's queue.
@@ -36,6 +37,14 @@ pub struct Committed {
     pub offset: i64,
     /// Raw metadata, as whoever committed wrote it.
     pub metadata: Vec<u8>,
+}
+
+/// What a lane has to know of its topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicFacts {
+    /// Another one each time the topic is created; empty where the broker does not tell.
+    pub id: Vec<u8>,
+    pub partitions: u32,
 }
 
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -69,6 +78,9 @@ pub trait Source: Send {
     /// First offset in the log, and the offset after the last.
     fn log_bounds(&mut self) -> impl Future<Output = Result<(i64, i64), SourceError>> + Send;
 
+    /// The topic as it is now.
+    fn topic(&mut self) -> impl Future<Output = Result<TopicFacts, SourceError>> + Send;
+
     /// Delivers records from `offset` on, and none from before.
     fn start_at(&mut self, offset: i64) -> impl Future<Output = Result<(), SourceError>> + Send;
 
@@ -101,8 +113,21 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// The dead-letter topic.
-pub trait Letters: Send {
+/// A reached tier, on its way to the topic of unlocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlock {
+    pub player: PlayerId,
+    /// Of the topic in which the report that reached it lies.
+    pub incarnation: u32,
+    pub kind: u32,
+    pub tier: i64,
+    /// The stored value that reached it, and its timestamp in milliseconds since 1970.
+    pub value: i64,
+    pub timestamp: i64,
+}
+
+/// What a lane sends to Kafka: dead letters and unlocks.
+pub trait Outbox: Send {
     /// Sends letters, all at once, and waits until each is acknowledged.
     ///
     /// # Errors
@@ -110,6 +135,15 @@ pub trait Letters: Send {
     fn send(
         &mut self,
         letters: &[DeadLetter],
+    ) -> impl Future<Output = Result<(), (usize, SourceError)>> + Send;
+
+    /// Announces unlocks, all at once, and waits until each is acknowledged.
+    ///
+    /// # Errors
+    /// With the number of unlocks, counted from the first, that are acknowledged all the same.
+    fn announce(
+        &mut self,
+        unlocks: &[Unlock],
     ) -> impl Future<Output = Result<(), (usize, SourceError)>> + Send;
 
     /// Reads records of the source topic again, ascending by offset. One that the log no longer has becomes a letter

@@ -175,8 +175,12 @@ fn take(
                 tally.reports += 1;
                 tally.items += report.items.len() as u64;
                 tally.misrouted += u64::from(!record.key.is_some_and(|key| is_key_of(key, report.uin)));
-                let items = report.items.iter().map(|item| (item.kind, item.value, item.data.as_ref()));
-                drained.batch.push(player_of(&report), record.offset, timestamp, items);
+                if report.delete {
+                    drained.batch.push_deletion(player_of(&report), record.offset, timestamp);
+                } else {
+                    let items = report.items.iter().map(|item| (item.kind, item.value, item.data.as_ref()));
+                    drained.batch.push(player_of(&report), record.offset, timestamp, items);
+                }
                 return None;
             }
             Err(refusal)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::halt::Halt;
-use super::ports::{Letters, Source};
+use super::ports::{Outbox, Source};
 use super::shared::{LaneState, StopReason};
 use super::{FLUSH, Lane};
 use crate::store::Store;
@@ -14,7 +14,7 @@ use crate::store::Store;
 const TAKES: usize = 2;
 const CONTENTION: Duration = Duration::from_secs(60);
 
-impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
+impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
     /// Returns when the lane may start again; an error ends it.
     pub(super) async fn recover(&mut self, halt: Halt, own: Option<i64>) -> Result<(), Halt> {
         let lane = self.context.clone();

@@ -13,7 +13,7 @@ use crate::ids::WriteId;
 pub enum LaneState {
     Starting = 0,
     Running = 1,
-    /// For the store, the dead-letter topic, or its fence.
+    /// For the store, a topic it sends to, or its fence.
     Waiting = 2,
     /// Until a person or a configuration changes what its reason says; it looks again twice a minute.
     Stopped = 3,
@@ -38,6 +38,7 @@ pub enum StopReason {
     KafkaUnavailable,
     StoreUnavailable,
     DeadLetterUnavailable,
+    UnlockUnavailable,
     FenceContention,
     StoreInUse,
     StoreLost,
@@ -54,6 +55,7 @@ impl StopReason {
             Self::KafkaUnavailable => "KafkaUnavailable",
             Self::StoreUnavailable => "StoreUnavailable",
             Self::DeadLetterUnavailable => "DeadLetterUnavailable",
+            Self::UnlockUnavailable => "UnlockUnavailable",
             Self::FenceContention => "FenceContention",
             Self::StoreInUse => "StoreInUse",
             Self::StoreLost => "StoreLost",

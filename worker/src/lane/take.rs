@@ -2,12 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use plaudit_crds::InitialOffset;
 use prost::Message;
 
 use super::halt::Halt;
-use super::ports::{Letters, Source, SourceError};
+use super::ports::{Outbox, Source, SourceError, TopicFacts};
 use super::shared::{StopReason, lock};
-use super::start::{CommitMetadata, Known, Start, decide};
+use super::start::{CommitMetadata, Decision, Known, Start, decide};
 use super::{Lane, LaneState};
 use crate::player::FORMAT;
 use crate::proto::Fence;
@@ -40,7 +41,7 @@ impl<E: Into<Again>> From<E> for TakeError {
     }
 }
 
-impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
+impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
     /// Takes the fence and positions the reader. `own` is the lane's committable when it starts again.
     pub(super) async fn start(&mut self, own: Option<i64>) -> Result<(), Halt> {
         let lane = self.context.clone();
@@ -77,27 +78,49 @@ impl<S: Store, Q: Source, D: Letters> Lane<S, Q, D> {
     async fn try_take(&mut self, own: Option<i64>) -> Result<(Fence, i64), TakeError> {
         let lane = self.context.clone();
         lane.step();
+        let topic = self.reader.source.topic().await?;
         let committed = self.reader.source.committed().await?;
         let log = self.reader.source.log_bounds().await?;
         let key = lane.layout.fence_key(lane.shared.partition);
         let value = self.writer.store.fence(&key).await?;
         let found = decode_fence(value.as_deref()).map_err(TakeError::Halt)?;
-        let known = Known {
+        // Partition 0 tells how many there were; it is asked only where the answer matters.
+        let partitions_at_first = match (&found, &committed) {
+            (None, None) if lane.start.initial == InitialOffset::Latest => {
+                let first = self.writer.store.fence(&lane.layout.fence_key(0)).await?;
+                let first = decode_fence(first.as_deref()).map_err(TakeError::Halt)?;
+                first.map(|fence| fence.partitions).filter(|count| *count > 0)
+            }
+            _ => None,
+        };
+        let Decision { start, skipped } = decide(&Known {
+            partition: lane.shared.partition,
             fence: found.as_ref(),
             committed: committed.as_ref(),
             own,
             log,
+            topic_id: &topic.id,
+            partitions_at_first,
             group: &lane.group,
-            initial: lane.initial,
-        };
-        let (mut fence, from) = match decide(&known) {
+            rules: lane.start,
+        });
+        let (mut fence, from) = match start {
             Start::Stop { reason, message } => return Err(TakeError::Halt(Halt::Park { reason, message })),
             Start::Take { from } => (found.unwrap_or_default(), from),
-            Start::Create { from } => (new_fence(&lane.group, from), from),
+            Start::Create { from, incarnation } => (new_fence(&lane.group, from, incarnation, &topic), from),
         };
         let id = self.writer.ids().attempt().ok;
         (fence.id_high, fence.id_low) = (id.high, id.low);
+        if fence.topic_id.is_empty() {
+            fence.topic_id = topic.id;
+        }
         if self.writer.store.replace_fence(&key, value.as_deref(), &fence.encode_to_vec()).await? {
+            if let Some((first, end)) = skipped {
+                let partition = lane.shared.partition;
+                let lost = (end - first).unsigned_abs();
+                tracing::error!(partition, first, last = end - 1, lost, "records skipped: the log lost them");
+                lane.metrics.lost_records.inc_by(lost);
+            }
             return Ok((fence, from));
         }
         let message = "the fence changed while it was taken".to_owned();
@@ -117,13 +140,16 @@ fn decode_fence(value: Option<&[u8]>) -> Result<Option<Fence>, Halt> {
     }
 }
 
-fn new_fence(group: &str, from: i64) -> Fence {
+fn new_fence(group: &str, from: i64, incarnation: u32, topic: &TopicFacts) -> Fence {
     Fence {
         format: FORMAT,
         position: from,
         settled: from,
         owner: group.to_owned(),
+        topic_id: topic.id.clone(),
+        incarnation,
         first: from,
+        partitions: topic.partitions,
         ..Fence::default()
     }
 }

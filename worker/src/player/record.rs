@@ -4,7 +4,7 @@ use prost::Message;
 
 use super::PlayerId;
 use crate::ids::WriteId;
-use crate::proto::{self, Achievement, ChunkRef, PendingDeadLetter, Watermark};
+use crate::proto::{self, Achievement, ChunkRef, Deletion, PendingDeadLetter, PendingUnlock, Watermark};
 
 /// The format this version writes, and the newest it reads.
 pub const FORMAT: u32 = 1;
@@ -28,6 +28,8 @@ pub struct PlayerState {
     /// Ascending by type.
     pub achievements: Vec<Achievement>,
     pub pending: Vec<PendingDeadLetter>,
+    pub unlocks: Vec<PendingUnlock>,
+    pub deleted: Option<Deletion>,
     /// Empty for a record stored whole.
     pub chunks: Vec<StoredChunk>,
 }
@@ -114,6 +116,8 @@ impl PlayerState {
             watermarks: record.watermarks,
             achievements: record.achievements,
             pending: record.pending_dead_letters,
+            unlocks: record.pending_unlocks,
+            deleted: record.deleted,
             chunks: Vec::new(),
         };
         if record.chunks.is_empty() {
@@ -141,10 +145,13 @@ impl PlayerState {
             achievements: if whole { std::mem::take(&mut self.achievements) } else { Vec::new() },
             chunks,
             pending_dead_letters: std::mem::take(&mut self.pending),
+            pending_unlocks: std::mem::take(&mut self.unlocks),
+            deleted: self.deleted,
         };
         record.encode_raw(value);
         self.watermarks = std::mem::take(&mut record.watermarks);
         self.pending = std::mem::take(&mut record.pending_dead_letters);
+        self.unlocks = std::mem::take(&mut record.pending_unlocks);
         if whole {
             self.achievements = record.achievements;
         }
@@ -157,6 +164,8 @@ impl PlayerState {
         size_of::<Self>()
             + self.achievements.len() * size_of::<Achievement>()
             + self.watermarks.len() * size_of::<Watermark>()
+            + self.pending.len() * size_of::<PendingDeadLetter>()
+            + self.unlocks.len() * size_of::<PendingUnlock>()
             + texts
             + chunks
     }

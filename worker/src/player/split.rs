@@ -76,7 +76,7 @@ pub fn encode(
 /// Header, identity and watermarks of a typical record; the limit is a target, not a promise to the byte.
 const HEAD_ALLOWANCE: usize = 128;
 /// No achievement takes more besides its data.
-const ACHIEVEMENT_AT_MOST: usize = 96;
+const ACHIEVEMENT_AT_MOST: usize = 112;
 
 /// Whether a whole record stays below the limit: by a bound where that is enough, else counted.
 fn fits(achievements: &[Achievement], limit: usize) -> bool {
@@ -298,6 +298,7 @@ mod tests {
             offset: i64::MIN,
             index: u32::MAX,
             first_time: i64::MIN,
+            announced: Some(i64::MIN),
             data,
         };
         assert!(achievement_len(&longest) <= ACHIEVEMENT_AT_MOST + longest.data.len());

@@ -41,7 +41,7 @@ impl<'de> Visitor<'de> for ReportVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut uin, mut platform, mut zone, mut server) = (None, None, None, None);
-        let (mut role, mut items) = (None, None);
+        let (mut role, mut items, mut delete) = (None, None, None);
         while let Some(Text(name)) = map.next_key()? {
             match &*name {
                 "uin" => once(&mut uin, "uin", map.next_value()?)?,
@@ -50,6 +50,7 @@ impl<'de> Visitor<'de> for ReportVisitor {
                 "server" => once(&mut server, "server", map.next_value()?)?,
                 "role" => once(&mut role, "role", map.next_value::<Text<'de>>()?.0)?,
                 "items" => once(&mut items, "items", map.next_value()?)?,
+                "delete" => once(&mut delete, "delete", map.next_value()?)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
         }
@@ -59,7 +60,11 @@ impl<'de> Visitor<'de> for ReportVisitor {
             zone: zone.unwrap_or(0),
             server: server.unwrap_or(0),
             role: role.unwrap_or_default(),
-            items: items.ok_or_else(|| Error::missing_field("items"))?,
+            items: match items {
+                None if delete == Some(true) => Vec::new(),
+                items => items.ok_or_else(|| Error::missing_field("items"))?,
+            },
+            delete: delete.unwrap_or(false),
         })
     }
 }

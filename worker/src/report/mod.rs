@@ -30,6 +30,8 @@ pub struct Report<'a> {
     pub server: u32,
     pub role: Cow<'a, str>,
     pub items: Vec<ReportItem<'a>>,
+    /// Removes the player; there are no items then.
+    pub delete: bool,
 }
 
 /// One achievement type with a value.
@@ -154,6 +156,7 @@ fn decode_protobuf(payload: &[u8]) -> Result<Report<'_>, Refusal> {
         zone: report.zone,
         server: report.server,
         role: Cow::Owned(report.role),
+        delete: report.delete,
         items: report
             .items
             .into_iter()
@@ -164,7 +167,11 @@ fn decode_protobuf(payload: &[u8]) -> Result<Report<'_>, Refusal> {
 
 fn check_limits(report: &Report<'_>) -> Result<(), Refusal> {
     let refuse = |detail: String| Err(Refusal::new(Reason::LimitExceeded, detail));
-    if report.items.is_empty() || report.items.len() > MAX_ITEMS {
+    if report.delete && !report.items.is_empty() {
+        let detail = "the report deletes the player and has items; send two reports";
+        return Err(Refusal::new(Reason::Malformed, detail));
+    }
+    if report.items.is_empty() != report.delete || report.items.len() > MAX_ITEMS {
         return refuse(format!("the report has {} items, not 1 to {MAX_ITEMS}", report.items.len()));
     }
     if report.role.len() > MAX_ROLE_BYTES {
@@ -195,6 +202,17 @@ mod tests {
         assert!(matches!(report.role, Cow::Borrowed("987654")));
         assert!(matches!(report.items[0].data, Cow::Borrowed("optional text")));
         assert_eq!((report.uin, report.items[0].kind, report.items[0].value), (10_001, 1_001, 37));
+    }
+
+    #[test]
+    fn a_deletion_has_no_items() {
+        for payload in [&br#"{"uin": 7, "delete": true}"#[..], br#"{"delete": true, "uin": 7, "items": []}"#]
+        {
+            let report = decode(Some(payload), Format::Json).unwrap();
+            assert_eq!((report.uin, report.delete, report.items.len()), (7, true, 0));
+        }
+        let proto = proto::Report { uin: 7, delete: true, ..proto::Report::default() };
+        assert!(decode(Some(&proto.encode_to_vec()), Format::Protobuf).unwrap().delete);
     }
 
     #[test]
@@ -244,6 +262,10 @@ mod tests {
             (br#"{"uin":1,"items":[[1,1]]}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[{"type":1,"value":1,"value":1}]}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[]} {}"#, Reason::Malformed),
+            (br#"{"uin":1}"#, Reason::Malformed),
+            (br#"{"uin":1,"delete":false}"#, Reason::Malformed),
+            (br#"{"uin":1,"delete":1}"#, Reason::Malformed),
+            (br#"{"uin":1,"delete":true,"items":[{"type":1,"value":1}]}"#, Reason::Malformed),
             (br#"{"uin":1,"items":[]}"#, Reason::LimitExceeded),
             (long_role.as_bytes(), Reason::LimitExceeded),
             (long_data.as_bytes(), Reason::LimitExceeded),

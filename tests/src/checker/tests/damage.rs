@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plaudit::load::Mix;
 use plaudit_crds::Format;
 use plaudit_worker::proto;
 
@@ -143,7 +144,8 @@ fn a_fence_is_its_groups_and_ends_with_its_partition() {
 #[test]
 fn leaving_out_or_repeating_any_report_is_noticed() {
     for seed in 0..20 {
-        let good = World::generated(mix(seed, Format::Json), 300);
+        // Which record of two partitions added the last bit is nobody's to say.
+        let good = World::generated(Mix { misrouted_share: 0.0, ..mix(seed, Format::Json) }, 300);
         for index in [10, 100, 200, 299] {
             // As a worker that forgot the record, or took it for two.
             let mut forgetful = good.clone();

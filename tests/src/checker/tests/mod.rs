@@ -2,6 +2,7 @@
 
 mod damage;
 mod letters;
+mod unlocks;
 mod world;
 
 use std::time::Duration;
@@ -226,7 +227,7 @@ fn a_value_whose_head_a_script_cannot_compare_is_damaged() {
 /// A report of `uin` as it is decoded; the merge is held against the definitions in [`world`].
 fn decoded(uin: u64, items: &[(u32, i64)]) -> Report {
     let items = items.iter().map(|&(r#type, value)| Item { r#type, value, data: Box::default() });
-    Report { player: PlayerId { uin, ..PlayerId::default() }, items: items.collect() }
+    Report { player: PlayerId { uin, ..PlayerId::default() }, items: items.collect(), delete: false }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub struct World {
     pub damaged: Vec<String>,
     /// Refused for what is stored, which takes more than the record to see.
     pub overflows: Vec<usize>,
+    /// The topic of unlocks, if there is one.
+    pub unlocks: Option<Vec<OwnedRecord>>,
 }
 
 /// The value of a record.
@@ -104,10 +106,9 @@ impl World {
     }
 
     fn new(format: Format, records: Vec<OwnedRecord>) -> Self {
-        let policies = [(1, Policy::Latest), (2, Policy::Max), (3, Policy::Sum)];
-        let generated = (1_001..=1_006).map(|id| (id, policies[(id as usize - 1_001) % 3].1));
-        let types = policies.into_iter().chain(generated);
-        let types = types.map(|(id, policy)| AchievementType { r#type: id, policy });
+        let policies = [Policy::Latest, Policy::Max, Policy::Sum, Policy::First, Policy::Min, Policy::BitOr];
+        let types = (1..=6).chain(1_001..=1_006).zip(policies.into_iter().cycle());
+        let types = types.map(|(id, policy)| AchievementType { r#type: id, policy, tiers: vec![] });
         let achievements = Achievements {
             default_policy: Policy::Latest,
             unlisted: Unlisted::Accept,
@@ -121,6 +122,7 @@ impl World {
             store: BTreeMap::new(),
             damaged: Vec::new(),
             overflows: Vec::new(),
+            unlocks: None,
         };
         for index in 0..world.records.len() {
             if let Some(reason) = world.refusal(index) {
@@ -143,8 +145,11 @@ impl World {
     /// Computes the store and the fences from the records that were not refused.
     pub fn settle(&mut self) {
         self.store.clear();
-        for (id, items) in self.items() {
-            let mut stored = Stored { player: id, ..Stored::default() };
+        for (id, (deleted, items)) in self.items() {
+            let mut stored = Stored { player: id, deleted, ..Stored::default() };
+            if let Some(deleted) = deleted {
+                watermark(&mut stored.watermarks, deleted.partition.cast_signed(), deleted.offset + 1);
+            }
             for (r#type, items) in items {
                 for (key, ..) in &items {
                     watermark(&mut stored.watermarks, key.1, key.2 + 1);
@@ -169,6 +174,10 @@ impl World {
         let layout = Layout { key_prefix: "p:".into(), buckets: 7, consumer_group: Some("group".into()) };
         let mut check = Check::new("reports", layout, self.rules.clone(), &self.ranges(), NOW_MS);
         self.letters.iter().for_each(|letter| check.add_letter(&letter.borrow()));
+        if let Some(unlocks) = &self.unlocks {
+            check.expect_unlocks();
+            unlocks.iter().for_each(|unlock| check.add_unlock(&unlock.borrow()));
+        }
         self.records.iter().for_each(|record| check.add_record(&record.borrow()));
         check.end_records();
         for &partition in self.ranges().keys() {
@@ -230,9 +239,9 @@ impl World {
         Reason::ALL.into_iter().find(|&reason| reasons.contains(reason))
     }
 
-    /// By player and type: the key, value and data of every item that counts.
-    fn items(&self) -> BTreeMap<PlayerId, BTreeMap<u32, Vec<Counted>>> {
-        let mut players = BTreeMap::<PlayerId, BTreeMap<u32, Vec<Counted>>>::new();
+    /// By player the last deletion, and by type the key, value and data of every item that counts.
+    fn items(&self) -> BTreeMap<PlayerId, Counts> {
+        let mut players = BTreeMap::<PlayerId, Counts>::new();
         for index in 0..self.records.len() {
             let record = self.records[index].borrow();
             if self.refusal(index).is_some() {
@@ -240,7 +249,16 @@ impl World {
             }
             let report =
                 judge(&record, &self.rules, NOW_MS, &Letters::new("reports", None)).expect("a good report");
-            let types = players.entry(report.player).or_default();
+            let (deleted, types) = players.entry(report.player).or_default();
+            if report.delete {
+                types.clear();
+                *deleted = Some(proto::Deletion {
+                    timestamp: record.timestamp_ms.unwrap_or_default(),
+                    incarnation: INCARNATION,
+                    partition: record.partition.unsigned_abs(),
+                    offset: record.offset,
+                });
+            }
             for (item, at) in report.items.into_iter().zip(0..) {
                 let key = (record.timestamp_ms.unwrap_or_default(), record.partition, record.offset, at);
                 types.entry(item.r#type).or_default().push((key, item.value, item.data.into()));
@@ -250,16 +268,32 @@ impl World {
     }
 }
 
+type Counts = (Option<proto::Deletion>, BTreeMap<u32, Vec<Counted>>);
+
 type Counted = ((i64, i32, i64, u32), i64, String);
 
 /// What the items of one type come to, looking at all of them at once.
 fn achievement(r#type: u32, items: &[Counted], policy: Option<Policy>) -> proto::Achievement {
     let newest = items.iter().max_by_key(|(key, ..)| *key);
     let greatest = items.iter().map(|(_, value, _)| *value).max();
-    let winner = match policy {
-        Some(Policy::Max) => {
-            items.iter().filter(|(_, value, _)| Some(*value) == greatest).min_by_key(|(key, ..)| *key)
+    let least = items.iter().map(|(_, value, _)| *value).min();
+    let first_with = |wanted: Option<i64>| {
+        items.iter().filter(|(_, value, _)| Some(*value) == wanted).min_by_key(|(key, ..)| *key)
+    };
+    // In the order of one partition, which is that of the records here.
+    let mut in_order: Vec<&Counted> = items.iter().collect();
+    in_order.sort_by_key(|((_, partition, offset, index), ..)| (*partition, *offset, *index));
+    let (mut bits, mut last_bit) = (0, in_order[0]);
+    for item in in_order {
+        if bits | item.1 != bits {
+            (bits, last_bit) = (bits | item.1, item);
         }
+    }
+    let winner = match policy {
+        Some(Policy::Max) => first_with(greatest),
+        Some(Policy::Min) => first_with(least),
+        Some(Policy::First) => items.iter().min_by_key(|(key, ..)| *key),
+        Some(Policy::BitOr) => Some(last_bit),
         _ => newest,
     };
     let (key, value, data) = winner.expect("an item");
@@ -267,13 +301,18 @@ fn achievement(r#type: u32, items: &[Counted], policy: Option<Policy>) -> proto:
     let sum = items.iter().fold(0_i64, |sum, (_, value, _)| sum.wrapping_add(*value));
     proto::Achievement {
         r#type,
-        value: if policy == Some(Policy::Sum) { sum } else { *value },
+        value: match policy {
+            Some(Policy::Sum) => sum,
+            Some(Policy::BitOr) => bits,
+            _ => *value,
+        },
         data: data.clone(),
         timestamp: key.0,
         incarnation: INCARNATION,
         partition: key.1.unsigned_abs(),
         offset: key.2,
         index: key.3,
+        announced: None,
         first_time: items.iter().map(|(key, ..)| key.0).min().unwrap_or_default(),
     }
 }

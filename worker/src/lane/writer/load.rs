@@ -3,7 +3,7 @@
 use super::{Job, Writer};
 use crate::lane::LaneContext;
 use crate::lane::halt::{Halt, Trouble};
-use crate::lane::ports::Letters;
+use crate::lane::ports::Outbox;
 use crate::lane::shared::StopReason;
 use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
 use crate::store::{Found, Store};
@@ -26,7 +26,7 @@ pub(super) enum Loaded {
     Presumed,
 }
 
-impl<S: Store, D: Letters> Writer<S, D> {
+impl<S: Store, O: Outbox> Writer<S, O> {
     /// What is known of the players to do: of all of them, or of as many as a round may load.
     pub(super) async fn load(
         &mut self,

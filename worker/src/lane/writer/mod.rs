@@ -11,7 +11,7 @@ use std::mem;
 
 use super::LaneContext;
 use super::halt::{Halt, Trouble};
-use super::ports::{DeadLetter, Letters};
+use super::ports::{DeadLetter, Outbox, Unlock};
 use super::shared::StopReason;
 use crate::backoff::Backoff;
 use crate::batch::Batch;
@@ -27,9 +27,9 @@ use plan::{Found, Plan};
 
 /// One lane's way into the store.
 #[derive(Debug)]
-pub struct Writer<S, D> {
+pub struct Writer<S, O> {
     pub store: S,
-    letters: D,
+    outbox: O,
     pub fence: FenceState,
     fence_key: String,
     source: SourcePartition,
@@ -68,8 +68,23 @@ struct Job<'a> {
     done: Vec<bool>,
     /// Refused by the clock or the configuration, unless an earlier verdict stands: not yet sent.
     judged: Vec<DeadLetter>,
-    /// Refused by what is stored, and stored as such: to be sent.
-    owed: Vec<Overflow>,
+    /// What is stored and has to be sent.
+    owed: Owed,
+}
+
+/// What the players of a batch owe once they are stored.
+#[derive(Default)]
+struct Owed {
+    /// Records refused by what is stored.
+    letters: Vec<Overflow>,
+    unlocks: Vec<Unlock>,
+}
+
+impl Owed {
+    fn add(&mut self, more: Self) {
+        self.letters.extend(more.letters);
+        self.unlocks.extend(more.unlocks);
+    }
 }
 
 impl Job<'_> {
@@ -78,8 +93,8 @@ impl Job<'_> {
     }
 }
 
-impl<S: Store, D: Letters> Writer<S, D> {
-    pub fn new(store: S, letters: D, fence: FenceState, ids: WriteIds, lane: &LaneContext) -> Self {
+impl<S: Store, O: Outbox> Writer<S, O> {
+    pub fn new(store: S, outbox: O, fence: FenceState, ids: WriteIds, lane: &LaneContext) -> Self {
         let partition = lane.shared.partition;
         let source = SourcePartition {
             incarnation: fence.incarnation(),
@@ -87,7 +102,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
         };
         Self {
             store,
-            letters,
+            outbox,
             fence,
             fence_key: lane.layout.fence_key(partition),
             source,
@@ -140,7 +155,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
         let keys = Keys::new(&lane.layout, batch.players());
         let players = batch.players().len();
         let (todo, done) = ((0..players).collect(), vec![false; players]);
-        let mut job = Job { batch, keys: &keys, upto, todo, done, judged, owed: Vec::new() };
+        let mut job = Job { batch, keys: &keys, upto, todo, done, judged, owed: Owed::default() };
         while !job.todo.is_empty() {
             lane.step();
             let round = self.round(lane, &mut job).await;
@@ -151,7 +166,8 @@ impl<S: Store, D: Letters> Writer<S, D> {
                 Err(Trouble::Halt(halt)) => return Err(halt),
             }
         }
-        self.send_owed(lane, job.owed).await?;
+        self.send_owed(lane, job.owed.letters).await?;
+        self.announce(lane, &job.owed.unlocks).await?;
         self.processed = upto;
         self.sent.retain(|offset| *offset >= upto);
         Ok(())
@@ -226,6 +242,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
         timer.observe_duration();
         lane.metrics.players_unchanged.inc_by(plan.unchanged);
         self.send_judged(lane, job, &mem::take(&mut plan.verdicts)).await?;
+        self.announce(lane, &mem::take(&mut plan.unannounced)).await?;
         if plan.is_empty() {
             return Ok(());
         }
@@ -237,7 +254,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
         lane.metrics.players_written.inc_by(written.len() as u64);
         for member in written {
             job.done[member.group] = true;
-            job.owed.extend(member.owed);
+            job.owed.add(member.owed);
             if let Some(state) = member.kept {
                 self.cache.put(job.batch.player(member.group).clone(), state);
             }

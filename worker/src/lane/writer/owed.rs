@@ -1,25 +1,25 @@
-//! Dead letters: which are due, and sending them until they are acknowledged.
+//! Dead letters and unlocks: which are due, and sending them until they are acknowledged.
 
-use super::{Job, Writer};
+use super::{Job, Owed, Writer};
 use crate::lane::LaneContext;
 use crate::lane::halt::Halt;
-use crate::lane::ports::{DeadLetter, Letters, Refused};
+use crate::lane::ports::{DeadLetter, Outbox, Refused, Unlock};
 use crate::lane::shared::StopReason;
 use crate::merge::Overflow;
-use crate::player::PlayerState;
-use crate::proto::PendingDeadLetter;
+use crate::player::{PlayerId, PlayerState};
+use crate::proto::{PendingDeadLetter, PendingUnlock};
 use crate::report::Reason;
 use crate::store::Store;
 
-/// Letters under way at once: each may be as large as a record.
+/// Outbox under way at once: each may be as large as a record.
 const WINDOW: usize = 256;
 
-impl<S: Store, D: Letters> Writer<S, D> {
+impl<S: Store, O: Outbox> Writer<S, O> {
     /// Sends dead letters and waits for all; retries until they are acknowledged or the lane is told to stop.
     pub async fn send_letters(&mut self, lane: &LaneContext, letters: &[DeadLetter]) -> Result<(), Halt> {
         for window in letters.chunks(WINDOW) {
             let mut rest = window;
-            while let Err((acknowledged, error)) = self.letters.send(rest).await {
+            while let Err((acknowledged, error)) = self.outbox.send(rest).await {
                 rest = &rest[acknowledged..];
                 lane.waiting(StopReason::DeadLetterUnavailable, error.to_string());
                 let delay = self.backoff.next_delay();
@@ -78,7 +78,7 @@ impl<S: Store, D: Letters> Writer<S, D> {
                 .collect();
             let letters = loop {
                 lane.step();
-                match self.letters.fetch(lane.shared.partition, &refused).await {
+                match self.outbox.fetch(lane.shared.partition, &refused).await {
                     Ok(letters) => break letters,
                     Err(error) => {
                         lane.waiting(StopReason::KafkaUnavailable, error.to_string());
@@ -101,11 +101,38 @@ impl<S: Store, D: Letters> Writer<S, D> {
     }
 
     /// What a state, once stored, still has to send for this partition.
-    pub(super) fn owed(&self, state: &PlayerState) -> Vec<Overflow> {
+    pub(super) fn owed(&self, lane: &LaneContext, id: &PlayerId, state: &PlayerState) -> Owed {
         let due = |pending: &&PendingDeadLetter| self.is_mine(pending) && !self.is_sent(pending.offset);
         let overflow =
             |pending: &PendingDeadLetter| Overflow { offset: pending.offset, kind: pending.r#type };
-        state.pending.iter().filter(due).map(overflow).collect()
+        let unlocks = state.unlocks.iter().filter(|_| lane.announces);
+        Owed {
+            letters: state.pending.iter().filter(due).map(overflow).collect(),
+            unlocks: unlocks.map(|pending| unlock(id, pending)).collect(),
+        }
+    }
+
+    /// Announces unlocks and waits for all; retries until they are acknowledged or the lane is told to stop.
+    pub(super) async fn announce(&mut self, lane: &LaneContext, unlocks: &[Unlock]) -> Result<(), Halt> {
+        for window in unlocks.chunks(WINDOW) {
+            let mut rest = window;
+            while let Err((acknowledged, error)) = self.outbox.announce(rest).await {
+                rest = &rest[acknowledged..];
+                lane.waiting(StopReason::UnlockUnavailable, error.to_string());
+                let delay = self.backoff.next_delay();
+                lane.pause(delay).await?;
+            }
+            self.calm(lane);
+            lane.step();
+            lane.metrics.unlocks.inc_by(window.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Whether this lane, or one before it on the same partition, is known to have announced a pending unlock.
+    pub(super) fn is_announced(&self, pending: &PendingUnlock) -> bool {
+        (pending.partition, pending.incarnation) == (self.source.partition, self.source.incarnation)
+            && pending.offset < self.processed
     }
 
     fn is_mine(&self, pending: &PendingDeadLetter) -> bool {
@@ -114,5 +141,17 @@ impl<S: Store, D: Letters> Writer<S, D> {
 
     fn is_sent(&self, offset: i64) -> bool {
         offset < self.processed || self.sent.contains(&offset)
+    }
+}
+
+/// A pending unlock as it is sent.
+pub(super) fn unlock(id: &PlayerId, pending: &PendingUnlock) -> Unlock {
+    Unlock {
+        player: id.clone(),
+        incarnation: pending.incarnation,
+        kind: pending.r#type,
+        tier: pending.tier,
+        value: pending.value,
+        timestamp: pending.timestamp,
     }
 }

@@ -1,10 +1,11 @@
 //! Planning: the batch applied to each player, and the scripts that are filled with what changed.
 
-use super::{Base, Job, Writer};
+use super::owed::unlock;
+use super::{Base, Job, Owed, Writer};
 use crate::ids::{Attempt, WriteIds};
 use crate::lane::LaneContext;
-use crate::lane::ports::Letters;
-use crate::merge::{self, Overflow};
+use crate::lane::ports::{Outbox, Unlock};
+use crate::merge;
 use crate::metrics::ConflictKind;
 use crate::mutation::Mutation;
 use crate::player::{PlayerState, encode};
@@ -23,6 +24,8 @@ pub(super) struct Plan<'a> {
     parts: Vec<Part<'a>>,
     /// Offsets of records without items that no earlier verdict covers.
     pub verdicts: Vec<i64>,
+    /// Unlocks that were found pending and are not known to be sent: due before the scripts that clear them.
+    pub unannounced: Vec<Unlock>,
     /// Players that needed no write.
     pub unchanged: u64,
 }
@@ -50,7 +53,7 @@ pub(super) struct Member {
     /// What the write is based on; none for a player presumed to be new.
     pub base: Option<Base>,
     /// What is then owed.
-    pub owed: Vec<Overflow>,
+    pub owed: Owed,
     /// What the cache keeps.
     pub kept: Option<PlayerState>,
 }
@@ -85,7 +88,7 @@ impl Part<'_> {
     }
 }
 
-impl<S: Store, D: Letters> Writer<S, D> {
+impl<S: Store, O: Outbox> Writer<S, O> {
     /// Applies the batch to one player and plans the write; without a change the player is done.
     pub(super) fn plan<'a>(
         &mut self,
@@ -105,19 +108,25 @@ impl<S: Store, D: Letters> Writer<S, D> {
             lane.metrics.conflicts.with_label_values(&[conflict_kind(refused, base).as_str()]).inc();
         }
         let expected = header(&state);
-        let cleared = self.clear_sent(&mut state);
+        let id = job.batch.player(group);
+        let mut cleared = self.clear_sent(&mut state);
+        if lane.announces {
+            cleared |= !state.unlocks.is_empty();
+            let pending = std::mem::take(&mut state.unlocks);
+            let unsent = pending.iter().filter(|pending| !self.is_announced(pending));
+            plan.unannounced.extend(unsent.map(|pending| unlock(id, pending)));
+        }
         let own = state.watermark(self.source);
         let watermark = if lane.mutation == Mutation::NoWatermark { 0 } else { own };
         let (records, upper) = (job.batch.records(group), job.batch.group(group).upper);
         let applied = merge::apply(&mut state, self.source, watermark, records, upper, &lane.policies);
         plan.verdicts.extend(applied.verdicts);
-        let id = job.batch.player(group);
         let keep = cached || self.cache.admits(id);
-        let owed = self.owed(&state);
+        let owed = self.owed(lane, id, &state);
         if !applied.changed && !cleared {
             plan.unchanged += 1;
             job.done[group] = true;
-            job.owed.extend(owed);
+            job.owed.add(owed);
             if keep {
                 self.cache.put(id.clone(), state);
             }

@@ -6,14 +6,14 @@ use super::Writer;
 use super::plan::{Member, Outcome};
 use crate::lane::LaneContext;
 use crate::lane::halt::{Halt, Trouble};
-use crate::lane::ports::Letters;
+use crate::lane::ports::Outbox;
 use crate::metrics::ConflictKind;
 use crate::store::{FenceState, Knowledge, Refused, Reply, Script, Store};
 
 /// With more scripts unanswered than this the lane starts again: a new take settles them all.
 const UNANSWERED: usize = 64;
 
-impl<S: Store, D: Letters> Writer<S, D> {
+impl<S: Store, O: Outbox> Writer<S, O> {
     /// Sends the scripts and takes their answers in order; written players go to `done`, also when some outcomes are
     /// unknown.
     pub(super) async fn run(

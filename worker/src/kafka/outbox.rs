@@ -1,0 +1,122 @@
+//! The topics a lane sends to, and waiting for the acknowledgements.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use plaudit_crds::worker::WorkerConfig;
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use super::letters::{Cut, Envelope, Origin};
+use super::refetch;
+use super::unlocks::{self, Announcement};
+use crate::lane::ports::{DeadLetter, Outbox, Refused, SourceError, Unlock};
+
+/// Room in the producer's queue is waited for so long; the lane tries again.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Producer of dead letters and unlocks; cheap to clone.
+#[derive(Clone)]
+pub struct KafkaOutbox {
+    producer: FutureProducer,
+    reader: Arc<ClientConfig>,
+    config: Arc<WorkerConfig>,
+    origin: Origin,
+}
+
+impl std::fmt::Debug for KafkaOutbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaOutbox").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+impl KafkaOutbox {
+    /// Sends to the topics of `config`; reads refused records of its source topic again with `reader`.
+    ///
+    /// # Errors
+    /// When the client refuses its settings.
+    pub fn new(
+        producer: &ClientConfig,
+        reader: ClientConfig,
+        config: Arc<WorkerConfig>,
+    ) -> Result<Self, KafkaError> {
+        let source = &config.source;
+        let origin =
+            Origin { topic: source.topic.as_str().into(), group: source.consumer_group.as_str().into() };
+        Ok(Self { producer: producer.create()?, reader: Arc::new(reader), config, origin })
+    }
+
+    /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
+    async fn deliver(&self, letter: &DeadLetter) -> Result<(), SourceError> {
+        let topic = &self.config.dead_letters.topic;
+        let mut sent = Ok(());
+        for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
+            sent = self.produce(topic, self.origin.envelope(letter, cut)).await;
+            let is_too_large = |error: &KafkaError| {
+                error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+            };
+            if !sent.as_ref().is_err_and(is_too_large) {
+                break;
+            }
+        }
+        sent.map_err(|error| {
+            SourceError::Kafka(format!("cannot send to the dead-letter topic {topic}: {error}"))
+        })
+    }
+
+    async fn announce_one(&self, unlock: &Unlock) -> Result<(), SourceError> {
+        let Some(topic) = &self.config.unlocks.topic else { return Ok(()) };
+        let Announcement { id, key, value } =
+            unlocks::announcement(unlock, &self.origin.group, self.config.source.format);
+        let headers = OwnedHeaders::new().insert(Header { key: "plaudit-id", value: Some(&id) });
+        let envelope = Envelope { key: Some(key.as_bytes()), value: Some(&value), headers };
+        self.produce(topic, envelope)
+            .await
+            .map_err(|error| SourceError::Kafka(format!("cannot send to the unlock topic {topic}: {error}")))
+    }
+
+    async fn produce(&self, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
+        let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(envelope.headers);
+        if let Some(key) = envelope.key {
+            record = record.key(key);
+        }
+        if let Some(value) = envelope.value {
+            record = record.payload(value);
+        }
+        self.producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
+    }
+}
+
+impl Outbox for KafkaOutbox {
+    async fn send(&mut self, letters: &[DeadLetter]) -> Result<(), (usize, SourceError)> {
+        let sends: Vec<_> = letters.iter().map(|letter| self.deliver(letter)).collect();
+        all(join_all(sends).await)
+    }
+
+    async fn announce(&mut self, unlocks: &[Unlock]) -> Result<(), (usize, SourceError)> {
+        let sends: Vec<_> = unlocks.iter().map(|unlock| self.announce_one(unlock)).collect();
+        all(join_all(sends).await)
+    }
+
+    async fn fetch(&mut self, partition: i32, refused: &[Refused]) -> Result<Vec<DeadLetter>, SourceError> {
+        let (config, topic, refused) = (self.reader.clone(), self.origin.topic.clone(), refused.to_vec());
+        let letters =
+            tokio::task::spawn_blocking(move || refetch::fetch(&config, &topic, partition, &refused));
+        letters
+            .await
+            .map_err(|error| SourceError::Kafka(error.to_string()))?
+            .map_err(|error| SourceError::Kafka(format!("cannot read refused records again: {error}")))
+    }
+}
+
+/// How far the first failure lets one count, if there is any.
+fn all(sent: Vec<Result<(), SourceError>>) -> Result<(), (usize, SourceError)> {
+    let acknowledged = sent.iter().take_while(|sent| sent.is_ok()).count();
+    match sent.into_iter().nth(acknowledged) {
+        Some(Err(error)) => Err((acknowledged, error)),
+        Some(Ok(())) | None => Ok(()),
+    }
+}
