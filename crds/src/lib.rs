@@ -19,8 +19,8 @@ pub use check::{Violation, Violations};
 pub use file::{FileError, crd_yaml};
 pub use properties::Properties;
 pub use resource::{
-    AchievementPipeline, AchievementPipelineSpec, Format, InitialOffset, OnRetentionLoss, OnStoreLoss,
-    OnTopicRecreated, Source, Store,
+    AchievementPipeline, AchievementPipelineSpec, Format, GroupProtocol, InitialOffset, OnRetentionLoss,
+    OnStoreLoss, OnTopicRecreated, Source, Store,
 };
 pub use scaling::{Batch, Behavior, Paused, Scaling};
 pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision};

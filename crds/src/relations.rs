@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::achievements::{Achievements, Policy};
 use crate::check::{Violation, Violations};
 use crate::properties::Properties;
-use crate::resource::AchievementPipelineSpec;
+use crate::resource::{AchievementPipelineSpec, GroupProtocol};
 use crate::worker::WorkerConfig;
 
 pub(crate) const IMMUTABLE: &str =
@@ -21,6 +21,7 @@ pub(crate) const DEAD_LETTERS_LOOP: &str =
     "deadLetters.topic is the source topic, so bad records would come back for ever; give another topic";
 pub(crate) const DEAD_LETTERS_TOO_LONG: &str = "the source topic's name is too long to add .dead-letters to it (249 letters at most); set deadLetters.topic";
 pub(crate) const SESSION: &str = "session.timeout.ms (default 10000) is less than three times heartbeat.interval.ms (default 500); raise the first or lower the second";
+pub(crate) const BROKER_SESSION: &str = "with groupProtocol consumer the broker sets session and heartbeat; remove session.timeout.ms and heartbeat.interval.ms from properties";
 pub(crate) const POLL: &str =
     "max.poll.interval.ms is below session.timeout.ms (default 10000); raise the first or lower the second";
 pub(crate) const TIERS_OF_BITS: &str =
@@ -70,6 +71,7 @@ pub(crate) fn of_pipeline(spec: &AchievementPipelineSpec) -> Violations {
     };
     of_unlocks("spec", &topics, &spec.achievements, &mut broken);
     of_properties("spec.source.properties", &spec.source.properties, &mut broken);
+    of_protocol("spec.source", spec.source.group_protocol, &spec.source.properties, &mut broken);
     of_types("spec.achievements.types", &spec.achievements, &mut broken);
     Violations::from(broken)
 }
@@ -93,6 +95,7 @@ pub(crate) fn of_worker(config: &WorkerConfig) -> Violations {
     };
     of_unlocks("", &topics, &config.achievements, &mut broken);
     of_properties("source.properties", &config.source.properties, &mut broken);
+    of_protocol("source", config.source.group_protocol, &config.source.properties, &mut broken);
     of_types("achievements.types", &config.achievements, &mut broken);
     Violations::from(broken)
 }
@@ -105,6 +108,13 @@ fn of_properties(path: &str, properties: &Properties, broken: &mut Vec<Violation
     }
     if properties.max_poll_interval_ms.is_some_and(|interval| interval < session) {
         broken.push(Violation::new(path, POLL));
+    }
+}
+
+fn of_protocol(path: &str, protocol: GroupProtocol, properties: &Properties, broken: &mut Vec<Violation>) {
+    let has_session = properties.session_timeout_ms.is_some() || properties.heartbeat_interval_ms.is_some();
+    if protocol == GroupProtocol::Consumer && has_session {
+        broken.push(Violation::new(path, BROKER_SESSION));
     }
 }
 

@@ -65,6 +65,7 @@ pub struct AchievementPipelineSpec {
 /// A Kafka topic of reports.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.consumerGroup) == has(oldSelf.consumerGroup) && (!has(self.consumerGroup) || self.consumerGroup == oldSelf.consumerGroup)").message(relations::GROUP_IMMUTABLE))]
+#[x_kube(validation = Rule::new("self.groupProtocol != 'consumer' || !(has(self.properties.session__dot__timeout__dot__ms) || has(self.properties.heartbeat__dot__interval__dot__ms))").message(relations::BROKER_SESSION))]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
     /// Kafka's bootstrap servers: host:port, separated by commas.
@@ -85,6 +86,9 @@ pub struct Source {
     /// How the records are encoded: json or protobuf.
     #[serde(default)]
     pub format: Format,
+    /// How workers share the partitions: classic (cooperative-sticky), or consumer, the protocol of KIP-848, which needs Kafka 4.
+    #[serde(default)]
+    pub group_protocol: GroupProtocol,
     /// What happens when the topic was deleted and created again: stop until a person acts, or continue with the new one from its
     /// beginning, on top of what is stored.
     #[serde(default)]
@@ -125,6 +129,17 @@ pub struct Store {
     /// What happens when the store was emptied: stop until a person acts, or replay what is still in the log.
     #[serde(default)]
     pub on_store_loss: OnStoreLoss,
+}
+
+/// How workers share the partitions.
+#[derive(Clone, Copy, Debug, Default, Eq, JsonSchema, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GroupProtocol {
+    /// The members agree on an assignment, cooperative-sticky.
+    #[default]
+    Classic,
+    /// The broker assigns (KIP-848).
+    Consumer,
 }
 
 /// What happens when the topic was deleted and created again.

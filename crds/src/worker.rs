@@ -11,7 +11,9 @@ use crate::check::{self, Violations};
 use crate::forms;
 use crate::properties::Properties;
 use crate::relations;
-use crate::resource::{Format, InitialOffset, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Source, Store};
+use crate::resource::{
+    Format, GroupProtocol, InitialOffset, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Source, Store,
+};
 use crate::scaling::Batch;
 use crate::yaml::{self, YamlError};
 
@@ -69,6 +71,9 @@ pub struct WorkerSource {
     /// How the records are encoded.
     #[serde(default)]
     pub format: Format,
+    /// How workers share the partitions.
+    #[serde(default)]
+    pub group_protocol: GroupProtocol,
     /// What happens when the topic was deleted and created again.
     #[serde(default)]
     pub on_topic_recreated: OnTopicRecreated,

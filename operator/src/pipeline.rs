@@ -112,6 +112,7 @@ fn source(source: &Source, namespace: &str, name: &str) -> Result<WorkerSource, 
         consumer_group,
         initial_offset: source.initial_offset,
         format: source.format,
+        group_protocol: source.group_protocol,
         on_topic_recreated: source.on_topic_recreated,
         on_retention_loss: source.on_retention_loss,
         max_clock_skew_seconds: source.max_clock_skew_seconds.unsigned_abs(),
@@ -181,7 +182,7 @@ impl Pipeline {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use plaudit_crds::{Format, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated};
+    use plaudit_crds::{Format, GroupProtocol, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated};
 
     use super::*;
 
@@ -214,6 +215,7 @@ spec:
                     consumer_group: "games.p".to_owned(),
                     initial_offset: InitialOffset::Earliest,
                     format: Format::Json,
+                    group_protocol: GroupProtocol::Classic,
                     on_topic_recreated: OnTopicRecreated::Stop,
                     on_retention_loss: OnRetentionLoss::Stop,
                     max_clock_skew_seconds: 300,

@@ -26,7 +26,7 @@ fn defaults_are_filled() {
         serde_json::to_value(&pipeline.spec).expect("a spec is JSON"),
         json!({
             "source": {"bootstrapServers": "k:9092", "topic": "reports", "initialOffset": "earliest",
-                "format": "json", "onTopicRecreated": "stop", "onRetentionLoss": "stop", "maxClockSkewSeconds": 300,
+                "format": "json", "groupProtocol": "classic", "onTopicRecreated": "stop", "onRetentionLoss": "stop", "maxClockSkewSeconds": 300,
                 "properties": {}},
             "store": {"addresses": ["v:6379"], "keyPrefix": "plaudit:", "buckets": 240, "maxValueBytes": 16384,
                 "onStoreLoss": "stop"},
@@ -52,6 +52,7 @@ fn good_pipelines_are_accepted_by_file_and_by_rules() {
         vec![("/spec/source/properties", json!({"max.poll.interval.ms": 10000}))],
         vec![("/spec/store/keyPrefix", json!("game-1.prod_a:"))],
         vec![
+            ("/spec/source/groupProtocol", json!("consumer")),
             ("/spec/source/onTopicRecreated", json!("continue")),
             ("/spec/source/onRetentionLoss", json!("skip")),
             ("/spec/store/onStoreLoss", json!("replay")),
@@ -224,6 +225,13 @@ fn relations_are_refused_by_file_and_by_rules_with_the_same_words() {
         (
             vec![("/spec/source/topic", json!("t".repeat(237)))],
             "spec: the source topic's name is too long to add .dead-letters to it (249 letters at most); set deadLetters.topic",
+        ),
+        (
+            vec![
+                ("/spec/source/groupProtocol", json!("consumer")),
+                ("/spec/source/properties", json!({"session.timeout.ms": 10000})),
+            ],
+            "spec.source: with groupProtocol consumer the broker sets session and heartbeat; remove session.timeout.ms and heartbeat.interval.ms from properties",
         ),
         (
             vec![("/spec/achievements/types", json!([{"type": 1, "policy": "max", "tiers": [1]}]))],

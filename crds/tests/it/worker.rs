@@ -25,6 +25,7 @@ source:
   consumerGroup: default.p
   initialOffset: earliest
   format: json
+  groupProtocol: classic
   onTopicRecreated: stop
   onRetentionLoss: stop
   maxClockSkewSeconds: 300

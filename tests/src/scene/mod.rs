@@ -10,8 +10,8 @@ use anyhow::{Context, Result, ensure};
 use plaudit::load::{self, Load, Mix, Pace, Reports, Summary};
 use plaudit_crds::worker::{Http, WorkerConfig, WorkerDeadLetters, WorkerSource, WorkerStore};
 use plaudit_crds::{
-    AchievementType, Achievements, Batch, Format, InitialOffset, OnError, OnRetentionLoss, OnStoreLoss,
-    OnTopicRecreated, Policy, Properties, Unlisted, Unlocks,
+    AchievementType, Achievements, Batch, Format, GroupProtocol, InitialOffset, OnError, OnRetentionLoss,
+    OnStoreLoss, OnTopicRecreated, Policy, Properties, Unlisted, Unlocks,
 };
 
 pub use self::log::{Log, Outgoing};
@@ -195,6 +195,7 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             consumer_group: format!("tests.{name}"),
             initial_offset: InitialOffset::Earliest,
             format: Format::Json,
+            group_protocol: GroupProtocol::Classic,
             on_topic_recreated: OnTopicRecreated::Stop,
             on_retention_loss: OnRetentionLoss::Stop,
             max_clock_skew_seconds: 300,

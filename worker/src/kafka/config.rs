@@ -1,5 +1,6 @@
 //! Settings of the Kafka clients, each with its reason.
 
+use plaudit_crds::GroupProtocol;
 use plaudit_crds::worker::WorkerConfig;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -9,14 +10,11 @@ pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig
     let mut client = base(&config.source.bootstrap_servers);
     client
         .set("group.id", &config.source.consumer_group)
-        .set("partition.assignment.strategy", "cooperative-sticky")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // A missing offset must stop a lane, never move it silently.
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "false")
-        .set("session.timeout.ms", "10000")
-        .set("heartbeat.interval.ms", "500")
         .set("max.poll.interval.ms", "60000")
         // The client queues by partition: two batches keep a lane busy, the rest would only be memory.
         .set("queued.min.messages", (config.batch.max_records * 2).to_string())
@@ -25,6 +23,19 @@ pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.message.max.bytes", "262144");
+    match config.source.group_protocol {
+        GroupProtocol::Classic => {
+            client
+                .set("group.protocol", "classic")
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", "10000")
+                .set("heartbeat.interval.ms", "500");
+        }
+        // Session, heartbeat and assignor are the broker's.
+        GroupProtocol::Consumer => {
+            client.set("group.protocol", "consumer");
+        }
+    }
     for (name, value) in config.source.properties.iter() {
         client.set(name, value);
     }
