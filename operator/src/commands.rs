@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and which exit status it ends with.
 
 mod crd;
+mod import;
 mod local;
 mod pipeline_file;
 mod players;
@@ -30,6 +31,8 @@ enum Command {
     /// Read players.
     #[command(subcommand)]
     Players(players::Command),
+    /// Send players that exist elsewhere: one report a line, each with its original timestamp.
+    Import(import::Args),
     /// Send made-up reports, or reports from a file.
     Load(Box<LoadArgs>),
 }
@@ -78,6 +81,7 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Command::Local(args) => local::run(&args),
         Command::Report(command) => report::run(command),
         Command::Players(command) => players::run(command),
+        Command::Import(args) => import::run(&args),
         Command::Load(args) => {
             let LoadArgs { file, mut load } = *args;
             if let (Some(pipeline), Some(matches)) = (file.read()?, matches.subcommand_matches("load")) {

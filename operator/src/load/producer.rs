@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use plaudit_crds::Format;
 use rdkafka::error::KafkaError;
 
 use super::generator::{Generator, Mix, Record, Tally};
 use super::latency::Histogram;
 use super::ndjson::Lines;
 use super::pace::Pace;
+use super::players::Players;
 use super::sender::Sender;
 
 /// Acknowledgements are collected after so many records, or whenever there is nothing to send.
@@ -38,6 +40,8 @@ pub enum Reports {
     Generated(Box<Mix>),
     /// NDJSON, from beginning to end.
     File(PathBuf),
+    /// JSON lines with timestamps of their own, sent in this format.
+    Players(PathBuf, Format),
 }
 
 /// How a load stands, once a second.
@@ -161,16 +165,20 @@ impl Reporter<'_> {
 enum Source {
     Generator(Box<Generator>),
     Lines(PathBuf, Lines<io::BufReader<std::fs::File>>),
+    Players(PathBuf, Players),
 }
 
 impl Source {
     fn open(reports: &Reports) -> Result<Self, LoadError> {
+        let unreadable = |path: &PathBuf, source| LoadError::Reports { path: path.clone(), source };
         match reports {
             Reports::Generated(mix) => Ok(Self::Generator(Box::new(Generator::new((**mix).clone())))),
-            Reports::File(path) => match Lines::open(path) {
-                Ok(lines) => Ok(Self::Lines(path.clone(), lines)),
-                Err(source) => Err(LoadError::Reports { path: path.clone(), source }),
-            },
+            Reports::File(path) => Lines::open(path)
+                .map(|lines| Self::Lines(path.clone(), lines))
+                .map_err(|source| unreadable(path, source)),
+            Reports::Players(path, format) => Players::open(path, *format)
+                .map(|players| Self::Players(path.clone(), players))
+                .map_err(|source| unreadable(path, source)),
         }
     }
 
@@ -180,13 +188,18 @@ impl Source {
             Self::Lines(path, lines) => {
                 lines.next(now_ms).map_err(|source| LoadError::Reports { path: path.clone(), source })
             }
+            Self::Players(path, players) => {
+                let unreadable = |source| LoadError::Reports { path: path.clone(), source };
+                let line = players.next().map_err(unreadable)?.transpose();
+                line.map_err(|refused| unreadable(io::Error::other(refused)))
+            }
         }
     }
 
     fn tally(&self) -> Tally {
         match self {
             Self::Generator(generator) => generator.tally().clone(),
-            Self::Lines(..) => Tally::default(),
+            Self::Lines(..) | Self::Players(..) => Tally::default(),
         }
     }
 }

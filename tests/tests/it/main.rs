@@ -4,6 +4,7 @@ mod bad_records;
 mod chaos;
 mod exactness;
 mod formats;
+mod importing;
 mod local;
 mod protoc;
 mod reading;
