@@ -72,6 +72,47 @@ fn valkey_without_a_file_forgets_when_restarted() -> Result<()> {
 }
 
 #[test]
+fn a_promoted_replica_holds_what_it_had_received_and_outlives_a_kill() -> Result<()> {
+    let options = ValkeyOptions { append_fsync: "always", ..ValkeyOptions::default() };
+    let (primary, replica) = (Valkey::start(options.clone())?, Valkey::start(options)?);
+    set(&primary, "received", "yes")?;
+
+    replica.follow(&primary)?;
+    replica.promote()?;
+    set(&primary, "written later", "lost")?;
+    set(&replica, "written there", "kept")?;
+    replica.kill()?;
+    replica.restart()?;
+
+    let found = ["received", "written later", "written there"].map(|key| get(&replica, key).ok().flatten());
+    assert_eq!(found, [Some("yes".to_owned()), None, Some("kept".to_owned())]);
+    Ok(())
+}
+
+#[test]
+fn a_client_on_a_route_meets_the_broker_only_there() -> Result<()> {
+    let kafka = Kafka::start(KafkaOptions { routes: 2, ..KafkaOptions::default() })?;
+    kafka.create_topic("routed", 1, &[])?;
+    kafka.add_partitions("routed", 3)?;
+    kafka.route(0).cut();
+    let partitions = |route: usize| -> Result<usize> {
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", kafka.route(route).address()).create()?;
+        let metadata = client.fetch_metadata(Some("routed"), Duration::from_secs(3))?;
+        let brokers: Vec<String> =
+            metadata.brokers().iter().map(|broker| format!("{}:{}", broker.host(), broker.port())).collect();
+        assert_eq!(brokers, [kafka.route(route).address()]);
+        Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
+    };
+
+    let (cut, open) = (partitions(0), partitions(1)?);
+    kafka.route(0).heal();
+
+    assert_eq!((cut.is_err(), open, partitions(0)?), (true, 3, 3));
+    Ok(())
+}
+
+#[test]
 fn a_paused_server_keeps_connections_and_answers_when_resumed() -> Result<()> {
     let valkey = Valkey::start(ValkeyOptions::default())?;
     let mut connection = connect(&valkey)?;

@@ -9,6 +9,7 @@ mod fetch;
 mod kafka;
 mod ports;
 pub(crate) mod process;
+pub mod proxy;
 pub(crate) mod scratch;
 mod valkey;
 
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 pub use self::kafka::{Kafka, KafkaOptions};
+pub use self::proxy::Proxy;
 pub use self::valkey::{Valkey, ValkeyOptions};
 
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! One Kafka node: broker and controller in one process.
 
+mod properties;
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::ports::lost_port;
 use super::process::{Lifetime, Process};
+use super::proxy::Proxy;
 use super::{fetch, ports, scratch, until};
 
 pub(super) const START_LIMIT: Duration = Duration::from_secs(90);
@@ -31,6 +34,15 @@ pub struct KafkaOptions {
     pub heap_megabytes: u32,
     /// More lines for `server.properties`; they win over ours.
     pub properties: Vec<(String, String)>,
+    /// So many ways to the broker through a proxy each, besides the direct one ([`Kafka::route`]).
+    pub routes: usize,
+}
+
+/// A listener that the broker tells its clients to reach through a proxy.
+#[derive(Debug)]
+struct Route {
+    port: u16,
+    proxy: Proxy,
 }
 
 /// A running (or stopped) broker with its data. Dropping it kills the broker and removes the data.
@@ -38,6 +50,7 @@ pub struct KafkaOptions {
 pub struct Kafka {
     port: u16,
     controller_port: u16,
+    routes: Vec<Route>,
     directory: PathBuf,
     options: KafkaOptions,
     lifetime: Lifetime,
@@ -47,7 +60,7 @@ pub struct Kafka {
 impl Default for KafkaOptions {
     fn default() -> Self {
         // 192 MB works too; this leaves room for a backlog being read by several workers
-        Self { heap_megabytes: 384, properties: Vec::new() }
+        Self { heap_megabytes: 384, properties: Vec::new(), routes: 0 }
     }
 }
 
@@ -80,7 +93,9 @@ impl Kafka {
         lifetime: Lifetime,
     ) -> Result<Self> {
         let controller_port = ports::free_port()?;
-        let kafka = Self { port, controller_port, directory, options, lifetime, process: Mutex::new(None) };
+        let routes = (0..options.routes).map(|_| Route::new()).collect::<Result<_>>()?;
+        let process = Mutex::new(None);
+        let kafka = Self { port, controller_port, routes, directory, options, lifetime, process };
         kafka.format()?;
         Ok(kafka)
     }
@@ -88,6 +103,14 @@ impl Kafka {
     /// `127.0.0.1:PORT`, the same after a restart.
     pub fn bootstrap(&self) -> String {
         format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// The proxy of a route. A client that begins at its address meets the broker only there.
+    ///
+    /// # Panics
+    /// Where [`KafkaOptions::routes`] made fewer.
+    pub fn route(&self, at: usize) -> &Proxy {
+        &self.routes[at].proxy
     }
 
     /// Process number; `None` while it is stopped.
@@ -192,24 +215,10 @@ impl Kafka {
                 .context("could not copy a formatted storage directory")?;
         }
         let properties = self.directory.join("server.properties");
-        fs::write(&properties, self.properties())
-            .with_context(|| format!("could not write {}", properties.display()))
-    }
-
-    fn properties(&self) -> String {
-        let Self { port, controller_port, .. } = self;
-        let data = self.directory.join("data");
-        let data = data.display();
-        let mut text = format!(
-            "controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-             log.dirs={data}\n{SMALL_NODE}{FAST_DETECTION}"
-        );
-        for (name, value) in &self.options.properties {
-            text.push_str(&format!("{name}={value}\n"));
-        }
-        text
+        let routes: Vec<_> = self.routes.iter().map(|route| (route.port, route.proxy.port())).collect();
+        let text =
+            properties::text(self.port, self.controller_port, &routes, &data, &self.options.properties);
+        fs::write(&properties, text).with_context(|| format!("could not write {}", properties.display()))
     }
 
     pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
@@ -228,43 +237,12 @@ impl Kafka {
     }
 }
 
-/// Everything a node alone needs, with as few threads and partitions of its own as it takes.
-const SMALL_NODE: &str = "\
-process.roles=broker,controller
-node.id=1
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-auto.create.topics.enable=false
-num.partitions=12
-default.replication.factor=1
-offsets.topic.num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-num.network.threads=2
-num.io.threads=2
-num.replica.fetchers=1
-background.threads=2
-log.cleaner.threads=1
-log.cleaner.dedupe.buffer.size=2097152
-";
-
-/// Tests wait for timeouts; a broker's defaults forbid short ones. After a `kill -9`, a start waits until the session of the dead
-/// broker ends (9 s by default), so that is short too.
-const FAST_DETECTION: &str = "\
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-group.consumer.min.session.timeout.ms=1000
-group.consumer.session.timeout.ms=6000
-group.consumer.min.heartbeat.interval.ms=200
-group.consumer.heartbeat.interval.ms=1000
-broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=2000
-";
+impl Route {
+    fn new() -> Result<Self> {
+        let port = ports::free_port()?;
+        Ok(Self { port, proxy: Proxy::start(&format!("{}:{port}", Ipv4Addr::LOCALHOST))? })
+    }
+}
 
 impl Drop for Kafka {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! One Valkey server.
 
+mod replica;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -165,6 +167,8 @@ impl Valkey {
             ("appendfsync", options.append_fsync.to_owned()),
             ("maxmemory", options.max_memory_bytes.to_string()),
             ("maxmemory-policy", "noeviction".to_owned()),
+            // a replica that comes is alone and wants to be served at once
+            ("repl-diskless-sync-delay", "0".to_owned()),
         ];
         let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
         ours.chain(options.settings.iter().cloned()).collect()
