@@ -22,7 +22,7 @@ test: setup ## run all tests, the ones against real Kafka and Valkey too
 	@tools/fetch >/dev/null
 	cargo test --workspace
 
-chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6)
+chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)
 	@tools/fetch >/dev/null
 	cargo build -q -p plaudit-tests
 	cargo run -q -p plaudit-tests -- chaos

@@ -5,22 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-/// What happens to the workers or to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// SIGKILL to a worker; another starts.
-    Kill,
-    /// SIGTERM to a worker; another starts at once.
-    Terminate,
-    /// So many workers from now on.
-    Scale(usize),
-    /// A worker is frozen, for longer than its session if `milliseconds` exceeds that, and goes on.
-    Freeze { milliseconds: u64 },
-    /// The broker is killed and started again.
-    KillBroker,
-    /// The store is killed and started again, with what it had acknowledged.
-    KillStore,
-}
+use super::draw;
+use super::fault::{Fault, Kind};
 
 /// Faults with their moments, and the load they meet.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,57 +16,84 @@ pub struct Plan {
     pub reports: u64,
     /// Reports per second.
     pub rate: f64,
+    /// Achievement types: with many of them some players have to be split.
+    pub types: u32,
+    pub max_value_bytes: u32,
     /// Ascending.
-    pub faults: Vec<(Duration, Fault)>,
+    pub faults: Vec<Planned>,
+}
+
+/// A fault and when it comes, counted from the beginning of the load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Planned {
+    pub at: Duration,
+    pub kind: Kind,
+    pub fault: Fault,
 }
 
 /// Most workers of a schedule.
 pub const MOST_WORKERS: usize = 6;
+/// Ways that workers have to the servers: a fault may meet some workers and spare others.
+pub const ROUTES: usize = 2;
 const RATE: f64 = 4_000.0;
 
 impl Plan {
-    /// Draws `faults` faults over a load that lasts `length`.
-    pub fn new(seed: u64, faults: usize, length: Duration) -> Self {
+    /// Draws `faults` faults, of the kinds `only` if there are any, over a load that lasts `length`.
+    pub fn new(seed: u64, faults: usize, length: Duration, only: &[Kind]) -> Self {
         let mut rng = Rng::with_seed(seed);
         let workers = rng.usize(1..=3);
+        let (types, max_value_bytes) = if rng.u8(..3) == 0 { (60, 1_024) } else { (6, 16_384) };
         let mut moments: Vec<Duration> = (0..faults).map(|_| length.mul_f64(0.1 + 0.9 * rng.f64())).collect();
         moments.sort_unstable();
-        let faults = moments.into_iter().map(|moment| (moment, draw(&mut rng))).collect();
+        let planned = |at| {
+            let kind = draw::kind(only, &mut rng);
+            Planned { at, kind, fault: draw::fault(kind, &mut rng) }
+        };
+        let faults = moments.into_iter().map(planned).collect();
         let reports = (RATE * length.as_secs_f64()) as u64;
-        Self { seed, workers, reports, rate: RATE, faults }
-    }
-}
-
-fn draw(rng: &mut Rng) -> Fault {
-    match rng.u8(0..20) {
-        0..6 => Fault::Kill,
-        6..10 => Fault::Terminate,
-        10..15 => Fault::Scale(rng.usize(1..=MOST_WORKERS)),
-        15..17 => Fault::Freeze { milliseconds: rng.u64(100..9_000) },
-        17..19 => Fault::KillStore,
-        _ => Fault::KillBroker,
+        Self { seed, workers, reports, rate: RATE, types, max_value_bytes, faults }
     }
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "seed {}: {} reports, {} workers", self.seed, self.reports, self.workers)?;
-        for (moment, fault) in &self.faults {
-            write!(out, ", {:.1} s {fault:?}", moment.as_secs_f64())?;
-        }
-        Ok(())
+        let Self { seed, workers, reports, types, .. } = self;
+        write!(out, "seed {seed}: {reports} reports of {types} types, {workers} workers")?;
+        self.faults.iter().try_for_each(|planned| write!(out, "\n  {planned}"))
+    }
+}
+
+impl fmt::Display for Planned {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:.1} s {}{}", self.at.as_secs_f64(), self.kind.name(), self.fault)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::ValueEnum as _;
+
     use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(5);
 
     #[test]
     fn a_seed_makes_the_same_plan_and_another_seed_another() {
-        let plan = |seed| Plan::new(seed, 8, Duration::from_secs(5));
+        let plan = |seed| Plan::new(seed, 8, LENGTH, &[]);
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1).faults, plan(2).faults);
-        assert!(plan(3).faults.is_sorted_by_key(|(moment, _)| *moment));
+        assert!(plan(3).faults.is_sorted_by_key(|planned| planned.at));
+    }
+
+    #[test]
+    fn every_kind_comes_and_only_those_asked_for() {
+        let kinds = |only: &[Kind]| -> BTreeSet<Kind> {
+            Plan::new(4, 2_000, LENGTH, only).faults.into_iter().map(|planned| planned.kind).collect()
+        };
+        assert_eq!(kinds(&[]), Kind::value_variants().iter().copied().collect());
+        let asked = [Kind::Grow, Kind::OldPrimary];
+        assert_eq!(kinds(&asked), asked.into());
     }
 }

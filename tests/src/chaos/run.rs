@@ -1,32 +1,32 @@
-//! Carrying a plan out.
+//! A schedule from its servers to the verdict.
 
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use plaudit_crds::AchievementType;
+use plaudit_crds::worker::WorkerConfig;
 
-use super::plan::{Fault, Plan};
+use super::ending::Agenda;
+use super::fleet::Fleet;
+use super::plan::{Plan, ROUTES};
+use super::play::Run;
+use super::store::{Store, start_valkey};
 use crate::checker::Verdict;
-use crate::scene::{Scene, Worker, rough_mix};
-use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions};
+use crate::scene::Scene;
+use crate::stack::fetch::ROOT;
+use crate::stack::{Kafka, KafkaOptions};
 
 const PARTITIONS: i32 = 12;
-const PLAYERS: u64 = 1_000;
 /// After the last fault, the fleet has so long to store everything.
 const SETTLE: Duration = Duration::from_secs(120);
+/// As long as a worker's session in these tests.
+const SOCKET_TIMEOUT_MS: i32 = 6_000;
 
-/// A Kafka and a Valkey that a schedule may kill.
-#[derive(Debug)]
-pub struct Pair {
-    pub kafka: Kafka,
-    pub valkey: Valkey,
-}
-
-impl Pair {
-    /// The store keeps every write it acknowledged.
-    pub fn start() -> Result<Self> {
-        let options = ValkeyOptions { append_fsync: "always", ..ValkeyOptions::default() };
-        Ok(Self { kafka: Kafka::start(KafkaOptions::default())?, valkey: Valkey::start(options)? })
-    }
+/// A broker that schedules may kill, with the routes they disturb.
+pub fn start_kafka() -> Result<Kafka> {
+    Kafka::start(KafkaOptions { routes: ROUTES, ..KafkaOptions::default() })
 }
 
 /// How a schedule ended.
@@ -34,128 +34,77 @@ impl Pair {
 pub struct Outcome {
     pub verdict: Verdict,
     pub took: Duration,
-}
-
-/// The fleet of a schedule. Frozen workers are thawed at their moment.
-struct Fleet<'a> {
-    scene: &'a Scene<'a>,
-    workers: Vec<Worker>,
-    frozen: Vec<(Instant, Worker)>,
-    rng: fastrand::Rng,
-}
-
-/// Runs a plan; the verdict is for the caller to judge.
-pub fn run(pair: &Pair, plan: &Plan) -> Result<Outcome> {
-    let begin = Instant::now();
-    let scene = Scene::new((&pair.kafka, &pair.valkey), "chaos", PARTITIONS, |_| ())?;
-    let mut fleet = Fleet {
-        scene: &scene,
-        workers: Vec::new(),
-        frozen: Vec::new(),
-        rng: fastrand::Rng::with_seed(plan.seed ^ 0x5eed),
-    };
-    fleet.scale(plan.workers)?;
-    std::thread::scope(|scope| -> Result<()> {
-        let load = scope.spawn(|| scene.load(rough_mix(plan.seed, PLAYERS), plan.reports, plan.rate));
-        let loaded = Instant::now();
-        for (moment, fault) in &plan.faults {
-            std::thread::sleep(moment.saturating_sub(loaded.elapsed()));
-            fleet.thaw(false)?;
-            fleet.suffer(*fault, pair).with_context(|| format!("{fault:?}"))?;
-        }
-        load.join().expect("the load does not panic")?;
-        Ok(())
-    })?;
-    fleet.thaw(true)?;
-    fleet.scale(fleet.workers.len().max(1))?;
-    scene.wait_until_committed(SETTLE).with_context(|| fleet.logs())?;
-    let verdict = scene.check()?;
-    if !verdict.passed() {
-        eprintln!("{}", fleet.logs());
-    }
-    Ok(Outcome { verdict, took: begin.elapsed() })
+    /// Faults that could not be carried out, and why.
+    pub skipped: Vec<String>,
+    /// Where the logs are, of a schedule that is not exact.
+    pub logs: Option<PathBuf>,
 }
 
 impl Outcome {
     /// # Errors
     /// Unless everything is stored exactly once.
     pub fn assert_exact(&self) -> Result<()> {
-        ensure!(self.verdict.passed() && self.verdict.not_stored_yet == 0, "{}", self.verdict);
+        let exact = is_exact(&self.verdict);
+        ensure!(exact, "logs are in {}\n{}", self.logs.clone().unwrap_or_default().display(), self.verdict);
         Ok(())
     }
 }
 
-impl Fleet<'_> {
-    fn suffer(&mut self, fault: Fault, pair: &Pair) -> Result<()> {
-        match fault {
-            Fault::Kill => {
-                if let Some(worker) = self.pick() {
-                    worker.kill()?;
-                    self.workers.push(self.scene.start_worker()?);
-                }
-            }
-            Fault::Terminate => {
-                let Some(worker) = self.pick() else { return Ok(()) };
-                worker.terminate()?;
-                self.workers.push(self.scene.start_worker()?);
-                worker.stop()?;
-            }
-            Fault::Scale(workers) => self.scale(workers)?,
-            Fault::Freeze { milliseconds } => {
-                if let Some(worker) = self.pick() {
-                    worker.pause()?;
-                    self.frozen.push((Instant::now() + Duration::from_millis(milliseconds), worker));
-                }
-            }
-            Fault::KillBroker => {
-                pair.kafka.kill()?;
-                pair.kafka.restart()?;
-            }
-            Fault::KillStore => {
-                pair.valkey.kill()?;
-                pair.valkey.restart()?;
-            }
+/// Runs a plan with workers of this mutation; the verdict is for the caller to judge.
+///
+/// # Errors
+/// Where a step fails; the message says where the logs are.
+pub fn run(kafka: &Kafka, plan: &Plan, mutation: &str) -> Result<Outcome> {
+    let begin = Instant::now();
+    let first = start_valkey()?;
+    let store = Store::new(&first)?;
+    let routes: [_; ROUTES] =
+        std::array::from_fn(|route| (kafka.route(route).address(), store.route(route).address()));
+    let scene = Scene::new((kafka, &first), "chaos", PARTITIONS, |config| {
+        configure(config, plan);
+        config.store.address.clone_from(&routes[0].1);
+    })?;
+    let fleet = Fleet::new(&scene, routes, mutation, fastrand::Rng::with_seed(plan.seed ^ 0x5eed));
+    let clock = AtomicI64::new(0);
+    let (agenda, skipped) = (Agenda::default(), Vec::new());
+    let mut run = Run { plan, kafka, store, scene: &scene, fleet, clock: &clock, agenda, skipped };
+    let verdict = run.play().and_then(|()| {
+        scene.wait_until_stored(SETTLE)?;
+        scene.check()
+    });
+    let took = begin.elapsed();
+    match verdict {
+        Ok(verdict) => {
+            let logs = if is_exact(&verdict) { None } else { Some(keep_logs(&scene, plan)?) };
+            Ok(Outcome { verdict, took, skipped: run.skipped, logs })
         }
-        Ok(())
+        Err(error) => {
+            let logs = keep_logs(&scene, plan)?;
+            Err(error.context(format!("logs are in {}", logs.display())))
+        }
     }
+}
 
-    /// Takes a random worker out of the fleet.
-    fn pick(&mut self) -> Option<Worker> {
-        if self.workers.is_empty() {
-            return None;
-        }
-        let at = self.rng.usize(..self.workers.len());
-        Some(self.workers.swap_remove(at))
-    }
+fn is_exact(verdict: &Verdict) -> bool {
+    verdict.passed() && verdict.not_stored_yet == 0
+}
 
-    fn scale(&mut self, workers: usize) -> Result<()> {
-        while self.workers.len() < workers {
-            self.workers.push(self.scene.start_worker()?);
-        }
-        let leaving = self.workers.split_off(workers);
-        for worker in &leaving {
-            worker.terminate()?;
-        }
-        leaving.into_iter().try_for_each(Worker::stop)
-    }
+fn configure(config: &mut WorkerConfig, plan: &Plan) {
+    config.store.max_value_bytes = plan.max_value_bytes;
+    // a connection that carries nothing is given up after this; the default is a minute
+    config.source.properties.socket_timeout_ms = Some(SOCKET_TIMEOUT_MS);
+    // policies by turns, as the generator means its types
+    let known = std::mem::take(&mut config.achievements.types);
+    config.achievements.types = (1_001..)
+        .zip(known.iter().cycle())
+        .take(plan.types as usize)
+        .map(|(id, like)| AchievementType { r#type: id, ..like.clone() })
+        .collect();
+}
 
-    /// Lets frozen workers go on whose time has come; with `all`, waits for those whose has not.
-    fn thaw(&mut self, all: bool) -> Result<()> {
-        for (until, worker) in std::mem::take(&mut self.frozen) {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || all {
-                std::thread::sleep(left);
-                worker.resume()?;
-                self.workers.push(worker);
-            } else {
-                self.frozen.push((until, worker));
-            }
-        }
-        Ok(())
-    }
-
-    fn logs(&self) -> String {
-        let show = |worker: &Worker| format!("worker {}:\n{}", worker.pid(), worker.log());
-        self.workers.iter().map(show).collect::<Vec<_>>().join("\n")
-    }
+fn keep_logs(scene: &Scene<'_>, plan: &Plan) -> Result<PathBuf> {
+    let directory = Path::new(ROOT).join(format!("target/chaos/seed-{}", plan.seed));
+    scene.keep_logs(&directory)?;
+    std::fs::write(directory.join("plan"), format!("{plan}\n"))?;
+    Ok(directory.canonicalize()?)
 }

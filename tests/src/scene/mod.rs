@@ -3,7 +3,8 @@
 mod log;
 mod worker;
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +17,7 @@ use plaudit_crds::{
 
 pub use self::log::{Log, Outgoing};
 pub use self::worker::Worker;
-use crate::checker::{self, Layout, Rules, Settings, Verdict};
+use crate::checker::{self, Layout, Rules, Settings, Store, Verdict};
 use crate::stack::{Kafka, Valkey, scratch, unique_name, until};
 
 /// Types of the generator, by turns: levels, counters, deltas.
@@ -71,6 +72,11 @@ impl<'a> Scene<'a> {
         Worker::start(&self.directory, &self.config, mutation)
     }
 
+    /// Starts a worker with a configuration of its own, and does not wait for it.
+    pub fn spawn_worker(&self, config: &WorkerConfig, mutation: &str) -> Result<Worker> {
+        Worker::spawn(&self.directory, config, mutation)
+    }
+
     /// Produces made-up reports and waits until all are acknowledged.
     pub fn load(&self, mix: Mix, count: u64, rate: f64) -> Result<Summary> {
         let load = Load {
@@ -104,6 +110,46 @@ impl<'a> Scene<'a> {
         .with_context(|| format!("ends {:?}, committed {:?}", log.ends(), log.committed(group)))
     }
 
+    /// Waits until the group has committed the whole topic and the fences in the store say that it is stored. After the store
+    /// lost writes the second takes longer.
+    pub fn wait_until_stored(&self, limit: Duration) -> Result<()> {
+        let log = self.log()?;
+        let group = &self.config.source.consumer_group;
+        until("everything to be committed and stored", limit, || {
+            let ends = log.ends()?;
+            let stored = ends == log.committed(group)? && ends == self.stored()?;
+            Ok(stored.then_some(()))
+        })
+        .with_context(|| {
+            format!("ends {:?}, committed {:?}, stored {:?}", log.ends(), log.committed(group), self.stored())
+        })
+    }
+
+    /// The offset below which a partition is stored, by partition; partitions that nobody has begun are left out.
+    pub fn stored(&self) -> Result<BTreeMap<i32, i64>> {
+        self.stored_at(&self.config.store.address)
+    }
+
+    /// The same in the store at this address.
+    pub fn stored_at(&self, address: &str) -> Result<BTreeMap<i32, i64>> {
+        let mut store = Store::connect(address, &self.config.store.key_prefix)?;
+        let mut stored = BTreeMap::new();
+        for partition in self.log()?.ends()?.into_keys() {
+            stored.extend(store.fence(partition)?.map(|fence| (partition, fence.position)));
+        }
+        Ok(stored)
+    }
+
+    /// Copies the workers' logs and configurations to a directory that stays.
+    pub fn keep_logs(&self, directory: &Path) -> Result<()> {
+        std::fs::create_dir_all(directory)?;
+        for entry in std::fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            std::fs::copy(entry.path(), directory.join(entry.file_name()))?;
+        }
+        Ok(())
+    }
+
     /// What the checker says of topic, dead letters and store as they are now.
     pub fn check(&self) -> Result<Verdict> {
         let source = &self.config.source;
@@ -112,7 +158,7 @@ impl<'a> Scene<'a> {
             topic: source.topic.clone(),
             dead_letter_topic: self.config.dead_letters.topic.clone(),
             unlock_topic: self.config.unlocks.topic.clone(),
-            store_address: self.valkey.address(),
+            store_address: self.config.store.address.clone(),
             layout: Layout {
                 key_prefix: self.config.store.key_prefix.clone(),
                 buckets: self.config.store.buckets,

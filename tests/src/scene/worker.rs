@@ -24,13 +24,24 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub struct Worker {
     process: Process,
     log: PathBuf,
-    address: String,
+    /// Written once it listens.
+    address_file: PathBuf,
     /// Told to stop already.
     terminated: Cell<bool>,
 }
 
 impl Worker {
     pub(super) fn start(directory: &Path, config: &WorkerConfig, mutation: &str) -> Result<Self> {
+        let mut worker = Self::spawn(directory, config, mutation)?;
+        until("the worker's address", START_LIMIT, || {
+            worker.process.check()?;
+            Ok(worker.address().ok())
+        })?;
+        Ok(worker)
+    }
+
+    /// Starts it and does not wait: without a broker it takes seconds until it listens.
+    pub(super) fn spawn(directory: &Path, config: &WorkerConfig, mutation: &str) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("worker-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let path = |ending: &str| directory.join(format!("{name}.{ending}"));
@@ -39,12 +50,9 @@ impl Worker {
         let mut command = Command::new(programs::find("worker-under-test")?);
         command.arg("--config").arg(path("yaml")).arg("--address-file").arg(path("address"));
         command.env("PLAUDIT_TEST_MUTATION", mutation).env("PLAUDIT_LOG", "info,plaudit_worker=debug");
-        let mut process = Process::spawn("a worker", command, &path("log"), Lifetime::Tied)?;
-        let address = until("the worker's address", START_LIMIT, || {
-            process.check()?;
-            Ok(std::fs::read_to_string(path("address")).ok())
-        })?;
-        Ok(Self { process, log: path("log"), address, terminated: Cell::new(false) })
+        let process = Process::spawn("a worker", command, &path("log"), Lifetime::Tied)?;
+        let (log, address_file) = (path("log"), path("address"));
+        Ok(Self { process, log, address_file, terminated: Cell::new(false) })
     }
 
     pub fn pid(&self) -> u32 {
@@ -128,9 +136,13 @@ impl Worker {
         Ok(values.iter().sum())
     }
 
+    fn address(&self) -> Result<String> {
+        std::fs::read_to_string(&self.address_file).context("the worker does not listen yet")
+    }
+
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(&self.address).context("the worker does not listen")?;
+        let mut stream = TcpStream::connect(self.address()?).context("the worker does not listen")?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();

@@ -5,7 +5,7 @@
 
 mod admin;
 pub mod background;
-mod fetch;
+pub(crate) mod fetch;
 mod kafka;
 mod ports;
 pub(crate) mod process;

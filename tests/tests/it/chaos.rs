@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use plaudit_tests::chaos::{Pair, Plan, run};
+use plaudit_tests::chaos::{Plan, run, start_kafka};
 use plaudit_tests::scene::{Scene, smooth_mix};
 use plaudit_tests::stack::{Valkey, ValkeyOptions, shared, until};
 
@@ -17,11 +17,13 @@ fn ten_random_schedules_of_faults_are_exact() -> Result<()> {
         Ok(seed) => seed.parse().context("SEED is not a number")?,
         Err(_) => fastrand::u64(..1 << 32),
     };
-    let pair = Pair::start()?;
+    let kafka = start_kafka()?;
     for seed in first..first + SCHEDULES {
-        let plan = Plan::new(seed, 4, Duration::from_secs(4));
+        let plan = Plan::new(seed, 4, Duration::from_secs(4), &[]);
         eprintln!("{plan}");
-        run(&pair, &plan).and_then(|outcome| outcome.assert_exact()).with_context(|| format!("{plan}"))?;
+        run(&kafka, &plan, "none")
+            .and_then(|outcome| outcome.assert_exact())
+            .with_context(|| format!("{plan}"))?;
     }
     Ok(())
 }
