@@ -78,6 +78,7 @@ fn a_promoted_replica_holds_what_it_had_received_and_outlives_a_kill() -> Result
     set(&primary, "received", "yes")?;
 
     replica.follow(&primary)?;
+    replica.wait_for_sync(&primary)?;
     replica.promote()?;
     set(&primary, "written later", "lost")?;
     set(&replica, "written there", "kept")?;

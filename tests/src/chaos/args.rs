@@ -45,8 +45,8 @@ impl Args {
             for left_out in &outcome.skipped {
                 writeln!(out, "  left out: {left_out}")?;
             }
-            writeln!(out, "  {:.1} s: {}", outcome.took.as_secs_f64(), outcome.verdict)?;
             outcome.assert_exact().with_context(|| self.again(&plan))?;
+            writeln!(out, "  {:.1} s: {}", outcome.took.as_secs_f64(), outcome.verdict)?;
             reports += outcome.verdict.reports;
             skipped += outcome.skipped.len();
             plan.faults.iter().for_each(|planned| *kinds.entry(planned.kind).or_default() += 1);
@@ -68,6 +68,6 @@ impl Args {
         let names: Vec<String> = self.only.iter().map(|kind| kind.name()).collect();
         let only = if names.is_empty() { String::new() } else { format!(" ONLY={}", names.join(",")) };
         let Self { faults, seconds, .. } = self;
-        format!("make chaos SEED={} SCHEDULES=1 FAULTS={faults} SECONDS={seconds}{only}\n{plan}", plan.seed)
+        format!("make chaos SEED={} SCHEDULES=1 FAULTS={faults} SECONDS={seconds}{only}", plan.seed)
     }
 }

@@ -53,6 +53,12 @@ impl Plan {
         let reports = (RATE * length.as_secs_f64()) as u64;
         Self { seed, workers, reports, rate: RATE, types, max_value_bytes, faults }
     }
+
+    /// How often a replica is promoted.
+    pub fn failovers(&self) -> usize {
+        let promotes = |planned: &&Planned| matches!(planned.kind, Kind::Failover | Kind::OldPrimary);
+        self.faults.iter().filter(promotes).count()
+    }
 }
 
 impl fmt::Display for Plan {

@@ -57,7 +57,7 @@ impl Outcome {
 pub fn run(kafka: &Kafka, plan: &Plan, mutation: &str) -> Result<Outcome> {
     let begin = Instant::now();
     let first = start_valkey()?;
-    let store = Store::new(&first)?;
+    let store = Store::new(&first, plan.failovers())?;
     let routes: [_; ROUTES] =
         std::array::from_fn(|route| (kafka.route(route).address(), store.route(route).address()));
     let scene = Scene::new((kafka, &first), "chaos", PARTITIONS, |config| {

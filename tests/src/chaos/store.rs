@@ -9,16 +9,21 @@ use crate::stack::{Proxy, Valkey, ValkeyOptions};
 #[derive(Debug)]
 pub struct Store<'a> {
     first: &'a Valkey,
-    /// Numbered from 1.
+    /// Those that became a primary, or are about to; numbered from 1.
+    promoted: Vec<Valkey>,
+    /// Replicas of the primary.
     replicas: Vec<Valkey>,
     primary: usize,
     routes: Vec<Proxy>,
 }
 
 impl<'a> Store<'a> {
-    pub fn new(first: &'a Valkey) -> Result<Self> {
+    /// With so many replicas, to be promoted one after the other.
+    pub fn new(first: &'a Valkey, replicas: usize) -> Result<Self> {
         let routes = (0..ROUTES).map(|_| Proxy::start(&first.address())).collect::<Result<_>>()?;
-        Ok(Self { first, replicas: Vec::new(), primary: 0, routes })
+        let replicas = (0..replicas).map(|_| start_valkey()).collect::<Result<Vec<_>>>()?;
+        replicas.iter().try_for_each(|replica| replica.follow(first))?;
+        Ok(Self { first, promoted: Vec::new(), replicas, primary: 0, routes })
     }
 
     pub fn primary(&self) -> &Valkey {
@@ -32,7 +37,7 @@ impl<'a> Store<'a> {
 
     /// A server by number; 0 is the first.
     pub fn node(&self, at: usize) -> &Valkey {
-        at.checked_sub(1).map_or(self.first, |replica| &self.replicas[replica])
+        at.checked_sub(1).map_or(self.first, |at| &self.promoted[at])
     }
 
     /// The proxy of a route.
@@ -40,13 +45,13 @@ impl<'a> Store<'a> {
         &self.routes[at]
     }
 
-    /// Starts a replica, and ends its replication once it holds what the primary holds now. Its number.
+    /// Ends the replication of a replica that holds what the primary holds now. Its number.
     pub fn detach_replica(&mut self) -> Result<usize> {
-        let replica = start_valkey()?;
-        replica.follow(self.primary()).context("a replica")?;
+        let replica = self.replicas.pop().context("no replica is left")?;
+        replica.wait_for_sync(self.primary())?;
         replica.promote()?;
-        self.replicas.push(replica);
-        Ok(self.replicas.len())
+        self.promoted.push(replica);
+        Ok(self.promoted.len())
     }
 
     /// New connections reach this server from now on, and open ones are reset, but for those on the route `spared`. The
@@ -59,6 +64,7 @@ impl<'a> Store<'a> {
                 route.reset();
             }
         }
+        self.replicas.iter().try_for_each(|replica| replica.follow(self.node(to)))?;
         Ok(std::mem::replace(&mut self.primary, to))
     }
 }

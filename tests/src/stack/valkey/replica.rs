@@ -12,13 +12,16 @@ use crate::stack::until;
 type Section = HashMap<String, String>;
 
 impl Valkey {
-    /// Makes it a replica of `primary` and returns when it holds, and has in its file, what that held when asked.
+    /// Makes it a replica of `primary`; [`Valkey::wait_for_sync`] waits for the data.
     pub fn follow(&self, primary: &Self) -> Result<()> {
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg(Ipv4Addr::LOCALHOST.to_string()).arg(primary.port).exec(&mut self.connect()?)?;
+        Ok(())
+    }
+
+    /// Waits until this replica holds, and has in its file, what `primary` held when asked.
+    pub fn wait_for_sync(&self, primary: &Self) -> Result<()> {
         let mut connection = self.connect()?;
-        redis::cmd("REPLICAOF")
-            .arg(Ipv4Addr::LOCALHOST.to_string())
-            .arg(primary.port)
-            .exec(&mut connection)?;
         until("the first synchronisation of a replica", START_LIMIT, || {
             let replication = info(&mut connection, "replication")?;
             Ok(says(&replication, "master_link_status", "up").then_some(()))
