@@ -72,7 +72,7 @@ pub(super) fn fault(kind: Kind, rng: &mut Rng) -> Fault {
         Kind::HalfOpenKafka => disturb(Link::Kafka, half_open(rng), 500..=6_500, rng),
         Kind::HalfOpenStore => disturb(Link::Store, half_open(rng), 500..=6_500, rng),
         Kind::Clock => Fault::Clock { ahead_ms: clock(rng) },
-        Kind::Grow => Fault::Grow { partitions: rng.i32(1..=4) },
+        Kind::Grow => Fault::Grow { partitions: rng.usize(1..=4) },
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Fault {
     OldPrimary { from_ms_ago: u64, route: usize, ms: u64 },
     Disturb { link: Link, route: Option<usize>, disturbance: Disturbance, ms: u64 },
     Clock { ahead_ms: i64 },
-    Grow { partitions: i32 },
+    Grow { partitions: usize },
 }
 
 /// Settings in which a worker differs from the others.

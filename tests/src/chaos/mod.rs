@@ -17,4 +17,4 @@ pub use args::Args;
 pub use fault::{Disturbance, Fault, Kind, Link, Variant, Way};
 pub use plan::{Plan, Planned};
 pub use run::{Outcome, run, start_kafka};
-pub use store::Store;
+pub use store::{Store, start_valkey};

@@ -214,19 +214,21 @@ impl Run<'_> {
         }
     }
 
-    fn grow(&mut self, partitions: i32) -> Result<()> {
+    fn grow(&mut self, partitions: usize) -> Result<()> {
         // A store that loses the new partitions' fences would be another store to them.
         self.wait_for(|ending| ending.is_loss() || ending.is_resumption())?;
-        let now = i32::try_from(self.scene.log()?.ends()?.len())?;
-        self.kafka.grow_topic(&self.scene.config.source.topic, now + partitions)?;
+        let now = self.scene.log()?.ends()?.len();
+        self.kafka.add_partitions(&self.scene.config.source.topic, now + partitions)?;
         // The group looks for new partitions twice a minute, and whenever somebody joins.
         self.fleet.replace(None)
     }
 
     fn wait_for_fences(&self, limit: Duration) -> Result<()> {
         until("a fence on each partition", limit, || {
-            let stored = self.scene.stored_at(&self.store.primary().address())?;
-            Ok((stored.len() == self.scene.log()?.ends()?.len()).then_some(()))
+            let Ok(stored) = self.scene.stored_at(&self.store.primary().address()) else { return Ok(None) };
+            // a broker that has just started may not know where its partitions end
+            let Ok(ends) = self.scene.log()?.ends() else { return Ok(None) };
+            Ok((stored.len() == ends.len()).then_some(()))
         })
     }
 }
