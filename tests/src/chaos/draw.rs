@@ -82,7 +82,7 @@ fn workers(rng: &mut Rng) -> usize {
 
 fn variant(rng: &mut Rng) -> Variant {
     Variant {
-        max_records: one_of(&[1, 10, 100, 2_000, 10_000], rng),
+        max_records: one_of(&[10, 100, 2_000, 10_000], rng),
         max_delay_ms: one_of(&[1, 20, 200], rng),
         max_value_bytes: one_of(&[1_024, 2_048, 16_384], rng),
         memory_budget_mib: one_of(&[4, 32], rng),
