@@ -6,6 +6,7 @@ pub mod checker;
 pub mod demo;
 pub mod example;
 pub mod fleet;
+pub mod model;
 pub mod programs;
 pub mod scene;
 pub mod stack;

@@ -1,0 +1,105 @@
+//! A model of the protocol: every order in which lanes, store and group can take their steps, in small configurations.
+mod batch;
+mod cases;
+mod check;
+mod command;
+mod config;
+mod enabled;
+mod exact;
+mod holding;
+mod lane;
+mod live;
+mod merge;
+mod mutants;
+mod script;
+mod split;
+mod state;
+mod step;
+mod words;
+mod world;
+
+use stateright::{Model, Property};
+
+pub use cases::{Case, deep, small};
+pub use check::{Broken, Checked, Searched, replay, search};
+pub use command::Args;
+pub use config::{Config, Faults, Kind, Mutation, Record, ahead, latest, malformed, sum};
+pub use exact::{Breach, breach, is_done};
+pub use live::{Lived, Stuck, live};
+pub use mutants::{contention, harmful, harmless};
+pub use split::{Split, SplitFaults, SplitMutation, split_deep, split_harmful, split_sound};
+pub use state::State;
+pub use step::{How, Load, Step};
+
+impl Model for Config {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::initial(self)]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        enabled::enabled(self, state, steps);
+    }
+
+    fn next_state(&self, state: &State, step: Step) -> Option<State> {
+        let mut next = state.clone();
+        apply(self, &mut next, step);
+        next.tidy(self);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        Self::exact()
+    }
+}
+
+impl Checked for Config {
+    fn breach(&self, state: &State) -> Option<String> {
+        breach(self, state).map(|breach| breach.to_string())
+    }
+}
+
+fn apply(config: &Config, state: &mut State, step: Step) {
+    match step {
+        Step::Ask(slot) => lane::ask(config, state, slot),
+        Step::Take(slot) => lane::take(config, state, slot, true),
+        Step::TakeUnheard(slot) => {
+            state.faults.timeouts -= 1;
+            lane::take(config, state, slot, false);
+        }
+        Step::Load(slot, load) => lane::load(config, state, slot, load),
+        Step::Reload(slot, how) => lane::round(config, state, slot, how),
+        Step::Run(slot) => lane::run_next(config, state, slot),
+        Step::Receive(slot) => lane::receive(config, state, slot),
+        Step::TimeOut(slot) => {
+            state.faults.timeouts -= 1;
+            lane::time_out(config, state, slot);
+        }
+        Step::Refuse(slot) => {
+            state.faults.refusals -= 1;
+            lane::receive(config, state, slot);
+        }
+        Step::Send(slot) => lane::send_owed(config, state, slot),
+        Step::Flush(slot) => lane::flush(config, state, slot),
+        Step::Verify(slot) => lane::verify(config, state, slot),
+        Step::Publish(slot) => lane::publish(state, slot),
+        Step::Commit(slot) => world::commit(config, state, slot),
+        Step::StrayCommit(slot) => {
+            state.faults.stray_commits -= 1;
+            world::commit(config, state, slot);
+        }
+        Step::Confirm(slot) => lane::confirm(config, state, slot),
+        Step::Restart(slot) => lane::restart(config, state, slot),
+        Step::Crash(slot) => world::crash(state, slot),
+        Step::End(slot) => world::end(config, state, slot),
+        Step::Rebalance(partition) => world::rebalance(config, state, partition),
+        Step::RunLate(at) => lane::run_late(config, state, at),
+        Step::Resend(slot) => world::resend(state, slot),
+        Step::Replicate => state.replica = Some(Box::new(state.store.clone())),
+        Step::FailOver => world::fail_over(state, false),
+        Step::Promote => world::fail_over(state, true),
+        Step::Reconnect(slot) => world::reconnect(config, state, slot),
+    }
+}
