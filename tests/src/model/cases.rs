@@ -17,6 +17,7 @@ pub(super) const THREE: &[Record] = &[sum(0, 1), sum(1, 1), sum(0, 1)];
 pub(super) const TWO: &[Record] = &[sum(0, 1), sum(1, 1)];
 pub(super) const ONE: &[Record] = &[sum(0, 1)];
 pub(super) const FALLING: &[Record] = &[sum(0, 2), sum(0, -1)];
+const ONE_UNLOCK: &[Record] = &[sum(0, 2)];
 const MIXED: &[Record] = &[latest(0, 2), latest(0, 1), sum(0, 1)];
 const REFUSED: &[Record] = &[sum(0, 1), ahead(0, 1), malformed()];
 pub(super) const FULL: &[Record] = &[sum(0, 2), sum(0, 1)];
@@ -45,6 +46,10 @@ fn with(case: Case, change: impl FnOnce(&mut Config)) -> Case {
 
 fn unlocking(case: Case) -> Case {
     with(case, |config| config.tier = Some(2))
+}
+
+fn settling(case: Case) -> Case {
+    with(case, |config| config.idle_flush = true)
 }
 
 fn presuming(case: Case) -> Case {
@@ -86,6 +91,7 @@ pub fn small() -> Vec<Case> {
         one("two scripts, a lost answer, a failover", THREE, Faults { timeouts: 1, failovers: 1, ..faults }),
         one("two failovers", THREE, Faults { failovers: 2, ..faults }),
         one("the old primary goes on, a crash", TWO, Faults { promotions: 1, crashes: 1, ..faults }),
+        settling(one("idle lanes, a rebalance", TWO, Faults { rebalances: 1, ..faults })),
         unconfirmed(one(
             "a stray commit, a rebalance",
             TWO,
@@ -171,6 +177,23 @@ pub fn deep() -> Vec<Case> {
             REFUSED,
             Faults { rebalances: 1, failovers: 1, ..faults },
         ),
+        settling(one("idle lanes, a crash, a failover", TWO, Faults { crashes: 1, failovers: 1, ..faults })),
+        unlocking(one(
+            "two rebalances, a failover",
+            ONE_UNLOCK,
+            Faults { rebalances: 2, failovers: 1, ..faults },
+        )),
+        one("a rebalance, two failovers", TWO, Faults { rebalances: 1, failovers: 2, ..faults }),
+        one(
+            "a rebalance, a lost answer, a failover",
+            TWO,
+            Faults { rebalances: 1, timeouts: 1, failovers: 1, ..faults },
+        ),
+        two(
+            "two partitions, a rebalance, a failover",
+            [TWO, ONE],
+            Faults { rebalances: 1, failovers: 1, ..faults },
+        ),
         two("two partitions, a crash, a failover", [TWO, ONE], Faults { crashes: 1, failovers: 1, ..faults }),
         two(
             "two partitions, a lost answer, a failover",
@@ -195,5 +218,47 @@ pub fn deep() -> Vec<Case> {
             [FULL, FREEING],
             Faults { timeouts: 1, ..faults },
         )),
+    ]
+}
+
+/// Too large to be exhausted: walked through at random.
+pub fn random() -> Vec<Config> {
+    const FIVE: &[Record] = &[sum(0, 2), sum(1, 1), latest(0, 2), sum(0, -1), latest(0, 1)];
+    const OTHER: &[Record] = &[sum(0, 2), ahead(1, 1), malformed()];
+    let much = Faults {
+        rebalances: 3,
+        crashes: 2,
+        timeouts: 3,
+        resends: 1,
+        refusals: 1,
+        failovers: 2,
+        promotions: 1,
+        restarts: 1,
+        stray_commits: 1,
+    };
+    let large = |name, logs, slots| Config {
+        slots,
+        batch: 3,
+        newcomers: true,
+        idle_flush: true,
+        tier: Some(2),
+        replay_lost_store: true,
+        faults: much,
+        ..Config::new(name, logs)
+    };
+    let calm = Faults { failovers: 0, promotions: 0, ..much };
+    let one: [&'static [Record]; 2] = [FIVE, &[]];
+    vec![
+        Config { script: 1, ..large("random: one partition", one, &[0, 0, 0]) },
+        Config { script: 1, ..large("random: two partitions", [FIVE, OTHER], &[0, 1, 0, 1]) },
+        Config {
+            faults: calm,
+            ..large("random: two partitions, no store loss", [FIVE, OTHER], &[0, 1, 0, 1])
+        },
+        Config {
+            limit: Some(2),
+            script: 1,
+            ..large("random: two partitions, overflow", [FIVE, OTHER], &[0, 1, 0, 1])
+        },
     ]
 }

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::{
-    Checked, Config, Searched, Stuck, contention, deep, harmful, harmless, live, search, small, split_deep,
-    split_harmful, split_sound,
+    Broken, Checked, Config, Searched, Stuck, Walked, contention, deep, harmful, harmless, live, random,
+    search, small, split_deep, split_harmful, split_sound, walk,
 };
 
 /// Graphs for liveness are kept whole in memory: about 500 bytes a state.
 const GRAPH: usize = 2_000_000;
+
+/// No random run is longer: most end by themselves before.
+const STEPS: usize = 300;
 
 /// Look at every state of the model's configurations.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,6 +42,8 @@ impl Args {
                 self.report(split.name, &search(&split, None), true, "exact")?;
             }
         }
+        self.say("\nAt random")?;
+        self.walks(if self.deep { 20_000 } else { 1_000 })?;
         self.say("\nLanes that take the fence from each other")?;
         for (config, lives) in contention() {
             self.holds(config.name, &config, Some(lives))?;
@@ -53,6 +58,19 @@ impl Args {
         }
         for split in split_harmful() {
             self.breaks(split.name, &split)?;
+        }
+        Ok(())
+    }
+
+    fn walks(&self, runs: u64) -> Result<()> {
+        for config in random().into_iter().filter(|config| self.takes(config.name)) {
+            let began = Instant::now();
+            let Walked { runs, steps, broken } = walk(&config, 0..runs, STEPS);
+            let (name, took) = (config.name, seconds(began.elapsed()));
+            if let Some((seed, Broken { breach, steps })) = broken {
+                bail!("{name}, seed {seed}: {breach}\n  {}", steps.join("\n  "));
+            }
+            self.say(&format!("  {name:<52} {runs:>9} runs {steps:>8} steps {took:>6}  exact"))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ const TIMEOUT: Faults = Faults { timeouts: 1, ..NONE };
 
 const TURNED: &[Record] = &[latest(0, 2), latest(0, 1)];
 const NET_ZERO: &[Record] = &[sum(0, 1), sum(0, -1)];
+const TWICE: &[Record] = &[sum(0, 1), sum(0, 1)];
 const JUDGED: &[Record] = &[sum(0, 1), ahead(0, 1)];
 const FREED: &[Record] = &[sum(0, 2), sum(0, -2)];
 
@@ -62,6 +63,10 @@ pub fn harmful() -> Vec<Config> {
             )
         },
         one("expected IDs never forgotten", Mutation::ExpectedNeverPruned, TWO, both),
+        Config {
+            newcomers: true,
+            ..one("newcomers written without a look", Mutation::NewcomersUnchecked, TWICE, CRASH)
+        },
         one("cache kept over a store loss", Mutation::CacheKept, TWO, FAILOVER),
         two("write ID per lane, two partitions", Mutation::HeaderIdPerLane, [NET_ZERO, ONE], FAILOVER),
         two("CAS by version, two partitions", Mutation::CasByVersion, [NET_ZERO, ONE], FAILOVER),

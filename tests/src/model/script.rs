@@ -38,6 +38,7 @@ fn is_same(config: &Config, found: Header, expected: Header) -> bool {
             (found.0, found.1.lane) == (expected.0, expected.1.lane)
         }
         (Some(found), Some(expected)) if config.mutation == Mutation::CasByVersion => found.0 == expected.0,
+        (_, None) if config.mutation == Mutation::NewcomersUnchecked => true,
         _ => found == expected,
     }
 }

@@ -3,8 +3,8 @@
 mod traces;
 
 use plaudit_tests::model::{
-    Broken, Checked, Config, Mutation, SplitMutation, Stuck, contention, harmful, harmless, live, replay,
-    search, small, split_harmful, split_sound,
+    Broken, Checked, Config, Mutation, Split, SplitMutation, Step, Stuck, contention, harmful, harmless,
+    live, random, replay, search, small, split_harmful, split_sound, walk,
 };
 
 #[test]
@@ -37,30 +37,87 @@ fn what_is_said_to_break_nothing_breaks_nothing() {
 
 #[test]
 fn the_confirmed_owner_ends_up_with_the_fence_unless_a_zombie_starts_again_for_ever() {
-    let found: Vec<_> = contention()
-        .into_iter()
-        .map(|(config, lives)| {
-            assert_exact(config.name, &config);
-            let why = match live(&config, usize::MAX).stuck {
-                None => "live",
-                Some(Stuck::DeadEnd(_)) => "a dead end",
-                Some(Stuck::Cycle(..)) => "a cycle",
-            };
-            assert_eq!(why == "live", lives, "{}", config.name);
-            (config.name, why)
-        })
-        .collect();
+    let mut stuck = Vec::new();
+    for (config, lives) in contention() {
+        assert_exact(config.name, &config);
+        let found = live(&config, usize::MAX).stuck;
+        assert_eq!(found.is_none(), lives, "{}", config.name);
+        stuck.extend(found.map(|found| (config.name, found)));
+    }
+    let sentences = |steps: &[Step]| steps.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let [(zombie, Stuck::Cycle(_, cycle)), (committer, Stuck::DeadEnd(way))] = &stuck[..] else {
+        panic!("{stuck:?}");
+    };
     assert_eq!(
-        found,
-        [
-            ("a zombie takes the fence once more", "live"),
-            ("owner and zombie take it twice more", "live"),
-            ("two zombies and an owner", "live"),
-            ("a zombie that starts again for ever", "a cycle"),
-            ("the same, but each start is confirmed", "live"),
-            ("the committer does not note what confirmed", "a dead end"),
-        ]
+        (*zombie, sentences(cycle)),
+        (
+            "a zombie that starts again for ever",
+            [
+                "B loads a batch of 1",
+                "A starts again by itself",
+                "A reads the commit",
+                "A takes the fence",
+                "B's script runs",
+                "B gets its answers",
+                "B is confirmed",
+                "B reads the commit",
+                "B takes the fence",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        )
     );
+    assert_eq!(
+        (*committer, sentences(way)),
+        (
+            "the committer does not note what confirmed",
+            [
+                "A reads the commit",
+                "A takes the fence",
+                "A loads a batch of 1",
+                "the replica has all so far",
+                "A's script runs",
+                "A gets its answers",
+                "A commits",
+                "the store falls back to the replica",
+                "A looks at its fence",
+                "A is confirmed",
+                "A reads the commit",
+                "the replica has all so far",
+                "A takes the fence",
+                "the store falls back to the replica",
+                "A loads a batch of 1",
+                "A is confirmed",
+                "A reads the commit",
+                "A takes the fence",
+                "A loads a batch of 1",
+            ]
+            .map(str::to_owned)
+            .to_vec()
+        )
+    );
+}
+
+#[test]
+fn random_runs_through_large_configurations_are_exact() {
+    for config in random() {
+        let walked = walk(&config, 0..500, 300);
+        assert!(walked.broken.is_none(), "{}: {walked:?}", config.name);
+    }
+}
+
+/// The runs are long and wild enough to find what is left out.
+#[test]
+fn random_runs_find_parts_left_out() {
+    for mutation in
+        [Mutation::NoWatermark, Mutation::NoOutbox, Mutation::FenceByPosition, Mutation::NewcomersUnchecked]
+    {
+        let found = random().into_iter().any(|config| {
+            let walked = walk(&Config { mutation, ..config }, 0..500, 300);
+            walked.broken.is_some()
+        });
+        assert!(found, "{mutation:?}");
+    }
 }
 
 /// Without its mutation each configuration holds: what breaks it is the part left out and nothing else.
@@ -71,7 +128,7 @@ fn the_whole_protocol_holds_where_each_part_left_out_breaks() {
     }
     for split in split_harmful() {
         let name = split.name;
-        assert_exact(name, &plaudit_tests::model::Split { mutation: SplitMutation::None, ..split });
+        assert_exact(name, &Split { mutation: SplitMutation::None, ..split });
     }
 }
 

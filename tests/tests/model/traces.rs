@@ -520,3 +520,22 @@ fn a_chunk_persisted_in_its_own_step_may_expire_before() {
         ],
     );
 }
+
+#[test]
+fn a_newcomer_written_without_a_look_overwrites_a_player() {
+    found(
+        "newcomers written without a look",
+        "the fence of partition 0 is above record 1, which is missing",
+        &[
+            "A reads the commit",
+            "A takes the fence",
+            "A loads a batch of 2",
+            "A's script runs",
+            "A dies and is replaced",
+            "A reads the commit",
+            "A takes the fence",
+            "A loads a batch of 1 taking players for new",
+            "A's script runs",
+        ],
+    );
+}
