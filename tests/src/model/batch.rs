@@ -57,7 +57,10 @@ pub fn round(config: &Config, state: &mut State, slot: Slot, how: How) {
     for (who, found) in (0..).zip(found) {
         let (Some(found), player) = (&found, 1 << who) else { continue };
         let (Found::Stored(base) | Found::Kept(base)) = *found;
-        let (mut new, cleared) = run.clear_sent(base.unwrap_or_default(), partition, player);
+        let (mut new, cleared, unannounced) = run.clear_sent(config, base.unwrap_or_default(), partition);
+        if unannounced {
+            state.unlocks |= player;
+        }
         let Merged { player: merged, changed, reaches, verdicts } = merge(config, new, partition, who, &job);
         new = merged;
         if config.mutation == Mutation::DeadLetterAfterScript {

@@ -191,7 +191,7 @@ pub fn deep() -> Vec<Case> {
         ),
         two(
             "two partitions, a rebalance, a failover",
-            [TWO, ONE],
+            [ONE, ONE],
             Faults { rebalances: 1, failovers: 1, ..faults },
         ),
         two("two partitions, a crash, a failover", [TWO, ONE], Faults { crashes: 1, failovers: 1, ..faults }),

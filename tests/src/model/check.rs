@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::hash::Hash;
-use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use stateright::{Checker as _, Model, Property};
@@ -26,8 +25,6 @@ pub struct Searched {
     pub states: usize,
     /// Steps of the longest shortest way.
     pub depth: usize,
-    /// Whether every state was seen.
-    pub exhaustive: bool,
     pub broken: Option<Broken>,
     pub took: Duration,
 }
@@ -39,19 +36,14 @@ pub struct Broken {
     pub steps: Vec<String>,
 }
 
-/// Looks at every reachable state, breadth first, until one is broken or so many were generated.
-pub fn search<M>(model: &M, most: Option<NonZeroUsize>) -> Searched
+/// Looks at every reachable state, breadth first, until one is broken.
+pub fn search<M>(model: &M) -> Searched
 where
     M: Checked + Clone + Send + Sync + 'static,
 {
     let began = Instant::now();
-    let builder = model.clone().checker();
-    let builder = match most {
-        Some(most) => builder.target_state_count(most.get()),
-        None => builder,
-    };
     // One thread: the first broken state it finds is a nearest one, and always the same.
-    let checker = builder.spawn_bfs().join();
+    let checker = model.clone().checker().spawn_bfs().join();
     let broken = checker.discovery("exact").map(|path| {
         let breach = model.breach(path.last_state()).unwrap_or_default();
         Broken { breach, steps: path.into_actions().iter().map(ToString::to_string).collect() }
@@ -59,7 +51,6 @@ where
     Searched {
         states: checker.unique_state_count(),
         depth: checker.max_depth() - 1,
-        exhaustive: checker.is_done() && broken.is_none(),
         broken,
         took: began.elapsed(),
     }

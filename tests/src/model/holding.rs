@@ -14,7 +14,6 @@ impl Run {
             doubt: false,
             cache: [None; PLAYERS],
             sent_letters: 0,
-            sent_unlocks: 0,
             job: None,
             flight: Vec::new(),
             replies: Vec::new(),
@@ -93,23 +92,25 @@ impl Run {
         }
     }
 
-    /// Removes from a loaded record what is known to be sent.
-    pub fn clear_sent(&self, mut player: Player, partition: usize, bit: u8) -> (Player, bool) {
+    /// Removes from a loaded record what is sent, or is about to be: the record, whether that is a change, and whether
+    /// its unlock has to be sent first.
+    pub fn clear_sent(&self, config: &Config, mut player: Player, partition: usize) -> (Player, bool, bool) {
         let below = (1u8 << self.processed) - 1;
         let sent = player.refused[partition] & (self.sent_letters | below);
         player.refused[partition] &= !sent;
-        let announced = player.unlock == Unlock::Pending && self.sent_unlocks & bit != 0;
-        if announced {
-            player.unlock = Unlock::Announced;
-        }
-        (player, sent != 0 || announced)
+        let Unlock::Pending { partition: of, offset } = player.unlock else {
+            return (player, sent != 0, false);
+        };
+        player.unlock = Unlock::Announced;
+        let is_mine = usize::from(of) == partition || config.mutation == Mutation::AnnouncedByOffset;
+        (player, true, !(is_mine && offset < self.processed))
     }
 
     /// Notes what is owed once `player` is stored.
     pub fn owe(&self, job: &mut Job, player: &Player, partition: usize, bit: u8) {
         let below = (1u8 << self.processed) - 1;
         job.letters |= player.refused[partition] & !(self.sent_letters | below);
-        if player.unlock == Unlock::Pending && self.sent_unlocks & bit == 0 {
+        if matches!(player.unlock, Unlock::Pending { .. }) {
             job.unlocks |= bit;
         }
     }
@@ -134,7 +135,6 @@ impl Run {
             state.letters[partition] |= job.letters;
             state.unlocks |= job.unlocks;
             self.sent_letters |= job.letters;
-            self.sent_unlocks |= job.unlocks;
             self.finish(state, slot);
         }
     }

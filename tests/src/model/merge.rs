@@ -43,7 +43,7 @@ pub fn merge(config: &Config, found: Player, partition: usize, who: u8, job: &Jo
         {
             merged.player.unlock = match config.mutation {
                 Mutation::NoOutbox | Mutation::UnlockBeforeCas => Unlock::Announced,
-                _ => Unlock::Pending,
+                _ => Unlock::Pending { partition: index(partition), offset: upper - 1 },
             };
             merged.reaches = true;
         }
@@ -77,13 +77,17 @@ fn apply(
         merged.changed = true;
     }
     if record.time > 0 {
-        let place = (u8::try_from(partition).unwrap_or(0), offset);
+        let place = (index(partition), offset);
         let newer = player.latest.is_none_or(|latest| key(config, place) > key(config, latest));
         if newer || config.mutation == Mutation::LatestByArrival {
             merged.changed |= player.latest != Some(place);
             player.latest = Some(place);
         }
     }
+}
+
+fn index(partition: usize) -> u8 {
+    u8::try_from(partition).unwrap_or(0)
 }
 
 fn watermark(config: &Config, player: &Player, partition: usize) -> u8 {

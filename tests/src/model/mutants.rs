@@ -11,6 +11,7 @@ const TIMEOUT: Faults = Faults { timeouts: 1, ..NONE };
 
 const TURNED: &[Record] = &[latest(0, 2), latest(0, 1)];
 const NET_ZERO: &[Record] = &[sum(0, 1), sum(0, -1)];
+const REACHING: &[Record] = &[sum(0, 2)];
 const TWICE: &[Record] = &[sum(0, 1), sum(0, 1)];
 const JUDGED: &[Record] = &[sum(0, 1), ahead(0, 1)];
 const FREED: &[Record] = &[sum(0, 2), sum(0, -2)];
@@ -45,6 +46,15 @@ pub fn harmful() -> Vec<Config> {
         ),
         Config { tier: Some(2), ..one("unlock before CAS", Mutation::UnlockBeforeCas, FALLING, REBALANCE) },
         Config { tier: Some(1), ..one("unlock without outbox", Mutation::NoOutbox, ONE, CRASH) },
+        Config {
+            tier: Some(2),
+            ..two(
+                "unlock taken for sent by its offset alone",
+                Mutation::AnnouncedByOffset,
+                [REACHING, TWICE],
+                CRASH,
+            )
+        },
         one("batch kept over a rewind", Mutation::BatchKeptOverRewind, TWO, FAILOVER),
         Config { fenced: false, ..one("no fence", Mutation::None, TWO, FAILOVER) },
         one("fence by position", Mutation::FenceByPosition, TWO, FAILOVER),

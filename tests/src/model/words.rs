@@ -31,8 +31,12 @@ pub struct Fence {
 pub enum Unlock {
     #[default]
     NotReached,
-    /// Stored with the value that reached the tier; whoever loads it sends it.
-    Pending,
+    /// Stored with the value that reached the tier: the batch's partition, and the offset of its last record of the
+    /// player. Who loads it sends it before the write that clears it, unless it is known to be sent.
+    Pending {
+        partition: u8,
+        offset: u8,
+    },
     Announced,
 }
 
@@ -136,7 +140,6 @@ pub struct Run {
     pub cache: [Option<Player>; PLAYERS],
     /// Offsets at or above `processed` whose dead letters this lane has sent.
     pub sent_letters: u8,
-    pub sent_unlocks: u8,
     pub job: Option<Job>,
     /// Scripts under way; the first ones are answered by `replies`.
     pub flight: Vec<Script>,

@@ -166,6 +166,34 @@ fn an_unlock_without_an_outbox_is_lost_in_a_crash() {
 }
 
 #[test]
+fn an_unlock_taken_for_sent_by_its_offset_alone_is_lost() {
+    found(
+        "unlock taken for sent by its offset alone",
+        "the unlock of player 0 is lost",
+        &[
+            "A reads the commit",
+            "A takes the fence",
+            "B reads the commit",
+            "B takes the fence",
+            "B loads a batch of 1",
+            "B's script runs",
+            "A loads a batch of 1",
+            "A's script runs",
+            "A dies and is replaced",
+            "A reads the commit",
+            "A takes the fence",
+            "B gets its answers",
+            "B loads a batch of 1",
+            "B's script runs",
+            "A loads a batch of 1",
+            "A commits",
+            "B gets its answers",
+            "B commits",
+        ],
+    );
+}
+
+#[test]
 fn a_batch_kept_over_a_rewind_moves_the_fence_over_lost_records() {
     found(
         "batch kept over a rewind",
@@ -366,6 +394,25 @@ fn an_id_expected_for_ever_hides_a_loss() {
 }
 
 #[test]
+fn a_newcomer_written_without_a_look_overwrites_a_player() {
+    found(
+        "newcomers written without a look",
+        "the fence of partition 0 is above record 1, which is missing",
+        &[
+            "A reads the commit",
+            "A takes the fence",
+            "A loads a batch of 2",
+            "A's script runs",
+            "A dies and is replaced",
+            "A reads the commit",
+            "A takes the fence",
+            "A loads a batch of 1 taking players for new",
+            "A's script runs",
+        ],
+    );
+}
+
+#[test]
 fn a_cache_kept_over_a_store_loss_hides_it() {
     found(
         "cache kept over a store loss",
@@ -517,25 +564,6 @@ fn a_chunk_persisted_in_its_own_step_may_expire_before() {
             "A's next command runs",
             "A's next command runs",
             "chunk 0 in the store expires",
-        ],
-    );
-}
-
-#[test]
-fn a_newcomer_written_without_a_look_overwrites_a_player() {
-    found(
-        "newcomers written without a look",
-        "the fence of partition 0 is above record 1, which is missing",
-        &[
-            "A reads the commit",
-            "A takes the fence",
-            "A loads a batch of 2",
-            "A's script runs",
-            "A dies and is replaced",
-            "A reads the commit",
-            "A takes the fence",
-            "A loads a batch of 1 taking players for new",
-            "A's script runs",
         ],
     );
 }
