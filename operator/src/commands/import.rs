@@ -92,7 +92,7 @@ fn check(path: &Path, format: Format) -> anyhow::Result<Found> {
     let failed = || format!("cannot read {}", path.display());
     let mut players = load::Players::open(path, format).with_context(failed)?;
     let (mut found, mut wrong, mut more) = (Found::default(), Vec::new(), 0_usize);
-    while let Some(line) = players.next().with_context(failed)? {
+    while let Some(line) = players.read().with_context(failed)? {
         match line {
             Ok(record) => {
                 let oldest = found.oldest_ms.map_or(record.timestamp_ms, |old| old.min(record.timestamp_ms));

@@ -36,7 +36,7 @@ impl Players {
     }
 
     /// The next line; none at the end.
-    pub fn next(&mut self) -> io::Result<Option<Result<Record, Refused>>> {
+    pub fn read(&mut self) -> io::Result<Option<Result<Record, Refused>>> {
         loop {
             self.line.clear();
             if self.input.read_until(b'\n', &mut self.line)? == 0 {

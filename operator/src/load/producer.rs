@@ -190,7 +190,7 @@ impl Source {
             }
             Self::Players(path, players) => {
                 let unreadable = |source| LoadError::Reports { path: path.clone(), source };
-                let line = players.next().map_err(unreadable)?.transpose();
+                let line = players.read().map_err(unreadable)?.transpose();
                 line.map_err(|refused| unreadable(io::Error::other(refused)))
             }
         }
