@@ -18,8 +18,10 @@ up: setup ## start Kafka and Valkey in the background and say what to try with t
 down: ## stop what `make up` started
 	@cargo run -q -p plaudit-tests -- down
 
-test: setup ## run all tests, the ones against real Kafka and Valkey too
-	@tools/fetch >/dev/null
+test: ## run all tests, the ones against real Kafka and Valkey too
+	@tools/setup go
+	@tools/fetch kafka valkey python >/dev/null
+	@tools/go-build examples/go >/dev/null
 	cargo test --workspace
 
 chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)

@@ -6,6 +6,7 @@ mod exactness;
 mod formats;
 mod growth;
 mod importing;
+mod languages;
 mod local;
 mod network;
 mod protoc;
