@@ -21,11 +21,16 @@ struct Spread {
 
 type Column = (&'static str, usize, fn(&Measure) -> f64);
 
-const COLUMNS: [Column; 3] = [
+const COLUMNS: [Column; 4] = [
     ("reports/s", 0, |measure| measure.reports_per_second),
+    ("reports per CPU-second", 0, |measure| 1e6 / measure.cpu_seconds_per_million),
     ("CPU-s per million", 2, |measure| measure.cpu_seconds_per_million),
     ("peak MiB", 1, |measure| measure.peak_mebibytes),
 ];
+
+/// Of the names, and of each column.
+const FIRST: usize = 26;
+const WIDTH: usize = 23;
 
 impl Figures {
     pub fn add(&mut self, subject: Subject, measure: Measure) {
@@ -36,9 +41,9 @@ impl Figures {
         Spread::of(self.runs.get(&subject)?.iter().map(value).collect())
     }
 
-    /// Reports per second of the worker over those of the yardstick, medians of both.
-    fn ratio(&self, value: fn(&Measure) -> f64) -> Option<f64> {
-        Some(self.spread(Subject::Worker, value)?.median / self.spread(Subject::Baseline, value)?.median)
+    /// The worker's figure over another's, medians of both.
+    fn ratio(&self, other: Subject, value: fn(&Measure) -> f64) -> Option<f64> {
+        Some(self.spread(Subject::Worker, value)?.median / self.spread(other, value)?.median)
     }
 }
 
@@ -54,23 +59,25 @@ impl Spread {
 
 impl fmt::Display for Figures {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{:16}", "")?;
+        write!(out, "{:FIRST$}", "")?;
         for (name, ..) in COLUMNS {
-            write!(out, "  {name:>28}")?;
+            write!(out, "  {name:>WIDTH$}")?;
         }
         for subject in self.runs.keys() {
-            write!(out, "\n{subject:16}")?;
+            write!(out, "\n{subject:FIRST$}")?;
             for (_, digits, value) in COLUMNS {
                 let Some(Spread { least, median, greatest }) = self.spread(*subject, value) else { continue };
                 let text = format!("{median:.digits$} ({least:.digits$}-{greatest:.digits$})");
-                write!(out, "  {text:>28}")?;
+                write!(out, "  {text:>WIDTH$}")?;
             }
         }
-        write!(out, "\n{:16}", "ratio")?;
-        for (_, _, value) in COLUMNS {
-            let ratio =
-                self.ratio(value).map_or_else(|| "-".to_owned(), |ratio| format!("{:.0} %", ratio * 100.0));
-            write!(out, "  {ratio:>28}")?;
+        for other in self.runs.keys().filter(|subject| **subject != Subject::Worker) {
+            write!(out, "\n{:FIRST$}", format!("worker / {other}"))?;
+            for (_, _, value) in COLUMNS {
+                let percent = |ratio: f64| format!("{:.0} %", ratio * 100.0);
+                let ratio = self.ratio(*other, value).map_or_else(|| "-".to_owned(), percent);
+                write!(out, "  {ratio:>WIDTH$}")?;
+            }
         }
         Ok(())
     }
@@ -98,9 +105,21 @@ mod tests {
         for rate in [100.0, 300.0, 200.0] {
             figures.add(Subject::Baseline, measure(rate));
             figures.add(Subject::Worker, measure(rate * 0.8));
+            figures.add(Subject::Peer, measure(rate * 0.2));
         }
         let lines = figures.to_string();
-        let rates: Vec<_> = lines.lines().map(|line| line[16..46].trim()).collect();
-        assert_eq!(rates, ["reports/s", "200 (100-300)", "160 (80-240)", "80 %"]);
+        let rates: Vec<_> =
+            lines.lines().map(|line| (line[..FIRST].trim(), line[FIRST..][..WIDTH + 2].trim())).collect();
+        assert_eq!(
+            rates,
+            [
+                ("", "reports/s"),
+                ("consume + SET", "200 (100-300)"),
+                ("plaudit-worker", "160 (80-240)"),
+                ("Go peer", "40 (20-60)"),
+                ("worker / consume + SET", "80 %"),
+                ("worker / Go peer", "400 %"),
+            ]
+        );
     }
 }

@@ -1,7 +1,11 @@
-//! The benchmark runs the real worker and the least work that could be done in its place over the same backlog, by turns.
+//! The benchmark runs the real worker, the least work that could be done in its place, and the same pipeline in Go over the
+//! same backlog, by turns.
 //!
 //! The least work ([`baseline`]): read each record and SET its value under a key made of its own, 500 to a pipeline. It
 //! keeps nothing exact, merges nothing, and loses or repeats records when it dies; it is here as a yardstick.
+//!
+//! The Go peer (tests/peers/go) does the worker's work with the usual clients, franz-go and go-redis, tuned as well as we
+//! know; what it leaves out stands at its head. What it stores is checked like what the worker stores.
 
 mod backlog;
 mod baseline;
@@ -14,6 +18,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 
 use crate::checker;
+use crate::programs;
 use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions};
 use backlog::Scenario;
 pub use baseline::BaselineArgs;
@@ -37,6 +42,9 @@ pub struct Args {
     /// Let Valkey keep its append-only file, which costs both the same.
     #[arg(long)]
     pub append_only: bool,
+    /// Leave out the Go peer.
+    #[arg(long)]
+    pub without_peer: bool,
 }
 
 /// Runs all scenarios and prints what was measured.
@@ -48,6 +56,11 @@ pub fn run(args: &Args) -> Result<()> {
     let worker = worker.canonicalize().with_context(|| {
         format!("no worker at {}: build it with cargo build --release -p plaudit-worker", worker.display())
     })?;
+    let peer = if args.without_peer { None } else { Some(programs::go("tests/peers/go")) };
+    let subjects = match &peer {
+        Some(Ok(_)) => &Subject::ALL[..],
+        Some(Err(_)) | None => &Subject::OURS[..],
+    };
     let kafka = Kafka::start(KafkaOptions::default())?;
     let valkey = Valkey::start(ValkeyOptions { append_only: args.append_only, ..ValkeyOptions::default() })?;
     say(&machine::describe(&valkey.address(), args.append_only)?);
@@ -55,7 +68,7 @@ pub fn run(args: &Args) -> Result<()> {
         let topic = backlog::create(&kafka, scenario, args.records, args.partitions)?;
         let mut figures = Figures::default();
         for round in 0..args.rounds {
-            for subject in [Subject::Baseline, Subject::Worker] {
+            for &subject in subjects {
                 let bench = subject::Bench {
                     bootstrap_servers: kafka.bootstrap(),
                     store_address: valkey.address(),
@@ -63,24 +76,32 @@ pub fn run(args: &Args) -> Result<()> {
                     partitions: args.partitions,
                     records: args.records,
                     worker: worker.clone(),
+                    peer: peer.as_ref().and_then(|peer| peer.as_ref().ok()).cloned(),
                 };
                 let run = bench.measure(subject, round)?;
                 eprintln!("{}, round {}: {subject} {}", scenario.name(), round + 1, run.measure);
-                if subject == Subject::Worker && round == 0 {
-                    check(&run.settings)?;
+                if subject != Subject::Baseline && round == 0 {
+                    check(subject, &run.settings)?;
                 }
                 figures.add(subject, run.measure);
             }
         }
         say(&format!("\n{}, {} records of 200 bytes:\n{figures}", scenario.name(), args.records));
+        if let Some(Err(why)) = &peer {
+            say(&format!("{} is missing: {why:#}", Subject::Peer));
+        }
     }
     Ok(())
 }
 
 /// What is fast and wrong does not count.
-fn check(settings: &checker::Settings) -> Result<()> {
-    let verdict = checker::check(settings).context("could not check what the worker stored")?;
-    anyhow::ensure!(verdict.passed(), "the worker stored something else than was reported: {verdict}");
+fn check(subject: Subject, settings: &checker::Settings) -> Result<()> {
+    let verdict =
+        checker::check(settings).with_context(|| format!("could not check what {subject} stored"))?;
+    anyhow::ensure!(
+        verdict.passed() && verdict.not_stored_yet == 0,
+        "{subject} stored something else than was reported: {verdict}"
+    );
     eprintln!("checked: {verdict}");
     Ok(())
 }

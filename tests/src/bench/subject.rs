@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use plaudit_crds::Policy;
 use plaudit_crds::worker::WorkerConfig;
 use redis::Connection;
 
@@ -26,7 +27,16 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub enum Subject {
     Baseline,
     Worker,
+    /// The same pipeline in Go.
+    Peer,
+    /// With a garbage collector that runs a quarter as often, for more memory.
+    PeerTuned,
 }
+
+/// Allocation relative to live memory between two garbage collections, in percent; Go's default is 100.
+const TUNED_GOGC: &str = "400";
+/// The worker's own.
+const BATCH_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../worker/src/store/batch.lua");
 
 /// The surroundings of a run.
 #[derive(Clone, Debug)]
@@ -37,6 +47,8 @@ pub struct Bench {
     pub partitions: i32,
     pub records: u64,
     pub worker: PathBuf,
+    /// None: it could not be built.
+    pub peer: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +65,11 @@ pub struct Measure {
 pub struct Run {
     pub measure: Measure,
     pub settings: checker::Settings,
+}
+
+impl Subject {
+    pub const OURS: [Self; 2] = [Self::Baseline, Self::Worker];
+    pub const ALL: [Self; 4] = [Self::Baseline, Self::Worker, Self::Peer, Self::PeerTuned];
 }
 
 impl Bench {
@@ -80,6 +97,8 @@ impl Bench {
                 command
             }
             Subject::Baseline => self.baseline(&key_prefix)?,
+            Subject::Peer => self.peer(&config, "100")?,
+            Subject::PeerTuned => self.peer(&config, TUNED_GOGC)?,
         };
         let mut process = Process::spawn("bench", command, &directory.join("log"), Lifetime::Tied)?;
         let pid = process.pid();
@@ -91,7 +110,7 @@ impl Bench {
             peak_mebibytes: machine::peak_mebibytes(pid)?,
         };
         match subject {
-            Subject::Worker => process.stop(STOP_LIMIT)?,
+            Subject::Worker | Subject::Peer | Subject::PeerTuned => process.stop(STOP_LIMIT)?,
             Subject::Baseline => process.kill()?,
         }
         Ok(Run { measure, settings: settings(&config) })
@@ -110,7 +129,7 @@ impl Bench {
         loop {
             let stored = match subject {
                 Subject::Baseline => counted(key_prefix, store)?,
-                Subject::Worker => self.passed(&mut fences)?,
+                Subject::Worker | Subject::Peer | Subject::PeerTuned => self.passed(&mut fences)?,
             };
             let now = Instant::now();
             if stored == 0 {
@@ -148,6 +167,21 @@ impl Bench {
         Ok(command)
     }
 
+    fn peer(&self, config: &WorkerConfig, gogc: &str) -> Result<Command> {
+        let policies = config.achievements.types.iter();
+        let policies = policies.map(|listed| format!("{}={}", listed.r#type, policy(listed.policy)));
+        let mut command = Command::new(self.peer.as_ref().context("the Go peer is not built")?);
+        command
+            .env("GOGC", gogc)
+            .args(["-bootstrap-servers", &config.source.bootstrap_servers])
+            .args(["-topic", &config.source.topic, "-group", &config.source.consumer_group])
+            .args(["-store-address", &config.store.address, "-key-prefix", &config.store.key_prefix])
+            .args(["-buckets", &config.store.buckets.to_string(), "-script", BATCH_SCRIPT])
+            .args(["-max-records", &config.batch.max_records.to_string()])
+            .args(["-policies", &policies.collect::<Vec<_>>().join(",")]);
+        Ok(command)
+    }
+
     /// Every default as a pipeline has it; each of the three policies has two of the six types of the backlog.
     fn worker_config(&self, group: &str, key_prefix: &str) -> Result<WorkerConfig> {
         let Self { bootstrap_servers, store_address, topic, .. } = self;
@@ -163,6 +197,14 @@ impl Bench {
              deadLetters: {{topic: \"{topic}.dead-letters\"}}\n"
         );
         WorkerConfig::from_yaml(&text).context("the benchmark's own configuration is refused")
+    }
+}
+
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Latest => "latest",
+        Policy::Max => "max",
+        Policy::Sum => "sum",
     }
 }
 
@@ -194,6 +236,8 @@ impl fmt::Display for Subject {
         out.pad(match self {
             Self::Baseline => "consume + SET",
             Self::Worker => "plaudit-worker",
+            Self::Peer => "Go peer",
+            Self::PeerTuned => "Go peer, GOGC=400",
         })
     }
 }
