@@ -7,12 +7,11 @@ import (
 	"log"
 	"time"
 
-	"github.com/goccy/go-json"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Fetches of a partition that wait for its lane.
-const waiting = 2
+const waiting = 1
 
 // source.maxClockSkewSeconds
 const clockSkew = 300 * time.Second
@@ -143,7 +142,7 @@ func (l *lane) decode(records []*kgo.Record) {
 func (l *lane) add(record *kgo.Record) {
 	r := &l.report
 	*r = report{Items: r.Items[:0]}
-	err := json.Unmarshal(record.Value, r)
+	err := l.unmarshal(record.Value, r)
 	if err == nil {
 		err = r.validate(record)
 	}

@@ -2,13 +2,15 @@
 // and stores players with the worker's own batch script and fence, and commits afterwards.
 //
 // It is written for speed: a goroutine for each partition, pooled fetch buffers, buffers and maps that are kept from batch to
-// batch, one of the fast well-known JSON decoders (encoding/json takes six times as long for a report), protobuf without
-// reflection. It leaves out dead letters (what does not decode is skipped), splitting, the cache, endpoints, and recovery:
-// a conflict, a foreign fence or an unknown outcome ends it.
+// batch, protobuf without reflection. JSON is decoded by encoding/json, or with -fast-json by github.com/goccy/go-json, a
+// drop-in that takes a sixth of the time for a report and accepts more than it should. It leaves out dead letters (what does
+// not decode is skipped), splitting, the cache, endpoints, and recovery: a conflict, a foreign fence or an unknown outcome
+// ends it.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -18,6 +20,7 @@ import (
 	"syscall"
 	"time"
 
+	gojson "github.com/goccy/go-json"
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -28,6 +31,7 @@ type settings struct {
 	buckets                      uint
 	maxRecords                   int
 	policies                     policies
+	unmarshal                    func([]byte, any) error
 }
 
 // peer is all lanes of this process.
@@ -50,7 +54,12 @@ func main() {
 	flag.StringVar(&s.script, "script", "", "the worker's batch.lua")
 	flag.IntVar(&s.maxRecords, "max-records", 2000, "records of a batch")
 	flag.Func("policies", "TYPE=latest|max|sum, separated by commas; others are latest", s.policies.parse)
+	fast := flag.Bool("fast-json", false, "decode with goccy/go-json")
 	flag.Parse()
+	s.unmarshal = json.Unmarshal
+	if *fast {
+		s.unmarshal = gojson.Unmarshal
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	if err := run(ctx, s); err != nil {
@@ -81,7 +90,9 @@ func run(ctx context.Context, s settings) error {
 		kgo.SeedBrokers(strings.Split(s.servers, ",")...),
 		kgo.ConsumeTopics(s.topic),
 		kgo.ConsumerGroup(s.owner),
-		kgo.FetchMaxBytes(16<<20),
+		// What is fetched ahead is most of the memory; more of it gains nothing.
+		kgo.FetchMaxBytes(4<<20),
+		kgo.FetchMaxPartitionBytes(256<<10),
 		kgo.FetchMaxWait(100*time.Millisecond),
 		kgo.WithPools(&fetchPool{}),
 		// Lanes mark what is stored; the client commits the marks.
