@@ -209,6 +209,9 @@ fn policy(policy: Policy) -> &'static str {
         Policy::Latest => "latest",
         Policy::Max => "max",
         Policy::Sum => "sum",
+        Policy::First => "first",
+        Policy::Min => "min",
+        Policy::BitOr => "bitOr",
     }
 }
 
