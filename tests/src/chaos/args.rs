@@ -45,6 +45,9 @@ impl Args {
             for left_out in &outcome.skipped {
                 writeln!(out, "  left out: {left_out}")?;
             }
+            if outcome.died > 0 {
+                writeln!(out, "  {} workers ended by themselves", outcome.died)?;
+            }
             outcome.assert_exact().with_context(|| self.again(&plan))?;
             writeln!(out, "  {:.1} s: {}", outcome.took.as_secs_f64(), outcome.verdict)?;
             reports += outcome.verdict.reports;

@@ -19,6 +19,7 @@ pub(super) struct Fleet<'a> {
     workers: Vec<Worker>,
     leaving: Vec<Worker>,
     started: usize,
+    died: usize,
 }
 
 impl<'a> Fleet<'a> {
@@ -28,7 +29,7 @@ impl<'a> Fleet<'a> {
         mutation: &'a str,
         rng: Rng,
     ) -> Self {
-        Self { scene, routes, mutation, rng, workers: Vec::new(), leaving: Vec::new(), started: 0 }
+        Self { scene, routes, mutation, rng, workers: Vec::new(), leaving: Vec::new(), started: 0, died: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -49,6 +50,20 @@ impl<'a> Fleet<'a> {
         }
         self.workers.push(self.scene.spawn_worker(&config, self.mutation)?);
         Ok(())
+    }
+
+    /// How many workers ended by themselves.
+    pub fn died(&self) -> usize {
+        self.died
+    }
+
+    /// Replaces workers that ended by themselves, as whoever runs workers does.
+    pub fn revive(&mut self) -> Result<()> {
+        let before = self.workers.len();
+        self.workers.retain_mut(Worker::is_running);
+        let died = before - self.workers.len();
+        self.died += died;
+        (0..died).try_for_each(|_| self.start(None))
     }
 
     /// Takes a random worker out of the fleet.

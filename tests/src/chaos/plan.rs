@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use plaudit_crds::GroupProtocol;
 
 use super::draw;
 use super::fault::{Fault, Kind};
@@ -19,6 +20,7 @@ pub struct Plan {
     /// Achievement types: with many of them some players have to be split.
     pub types: u32,
     pub max_value_bytes: u32,
+    pub group_protocol: GroupProtocol,
     /// Ascending.
     pub faults: Vec<Planned>,
 }
@@ -43,6 +45,7 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let workers = rng.usize(1..=3);
         let (types, max_value_bytes) = if rng.u8(..3) == 0 { (60, 1_024) } else { (6, 16_384) };
+        let group_protocol = if rng.u8(..3) == 0 { GroupProtocol::Consumer } else { GroupProtocol::Classic };
         let mut moments: Vec<Duration> = (0..faults).map(|_| length.mul_f64(0.1 + 0.9 * rng.f64())).collect();
         moments.sort_unstable();
         let planned = |at| {
@@ -51,7 +54,7 @@ impl Plan {
         };
         let faults = moments.into_iter().map(planned).collect();
         let reports = (RATE * length.as_secs_f64()) as u64;
-        Self { seed, workers, reports, rate: RATE, types, max_value_bytes, faults }
+        Self { seed, workers, reports, rate: RATE, types, max_value_bytes, group_protocol, faults }
     }
 
     /// How often a replica is promoted.
@@ -63,8 +66,11 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, workers, reports, types, .. } = self;
-        write!(out, "seed {seed}: {reports} reports of {types} types, {workers} workers")?;
+        let Self { seed, workers, reports, types, group_protocol, .. } = self;
+        write!(
+            out,
+            "seed {seed}: {reports} reports of {types} types, {workers} workers, group protocol {group_protocol:?}"
+        )?;
         self.faults.iter().try_for_each(|planned| write!(out, "\n  {planned}"))
     }
 }

@@ -60,6 +60,7 @@ impl Run<'_> {
             suffered.and(load.join().expect("the load does not panic"))
         })?;
         self.fleet.wait_for_the_leaving()?;
+        self.fleet.revive()?;
         self.fleet.scale(self.fleet.len().max(1))
     }
 
@@ -67,6 +68,7 @@ impl Run<'_> {
         let begin = Instant::now();
         for planned in &self.plan.faults {
             self.wait(begin + planned.at)?;
+            self.fleet.revive()?;
             self.suffer(planned).with_context(|| planned.to_string())?;
         }
         self.wait_for(|_| true)

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use plaudit_crds::AchievementType;
 use plaudit_crds::worker::WorkerConfig;
+use plaudit_crds::{AchievementType, GroupProtocol};
 
 use super::ending::Agenda;
 use super::fleet::Fleet;
@@ -36,6 +36,8 @@ pub struct Outcome {
     pub took: Duration,
     /// Faults that could not be carried out, and why.
     pub skipped: Vec<String>,
+    /// Workers that ended though nobody told them to.
+    pub died: usize,
     /// Where the logs are, of a schedule that is not exact.
     pub logs: Option<PathBuf>,
 }
@@ -76,7 +78,7 @@ pub fn run(kafka: &Kafka, plan: &Plan, mutation: &str) -> Result<Outcome> {
     match verdict {
         Ok(verdict) => {
             let logs = if is_exact(&verdict) { None } else { Some(keep_logs(&scene, plan)?) };
-            Ok(Outcome { verdict, took, skipped: run.skipped, logs })
+            Ok(Outcome { verdict, took, skipped: run.skipped, died: run.fleet.died(), logs })
         }
         Err(error) => {
             let logs = keep_logs(&scene, plan)?;
@@ -91,6 +93,11 @@ fn is_exact(verdict: &Verdict) -> bool {
 
 fn configure(config: &mut WorkerConfig, plan: &Plan) {
     config.store.max_value_bytes = plan.max_value_bytes;
+    config.source.group_protocol = plan.group_protocol;
+    if plan.group_protocol == GroupProtocol::Consumer {
+        // the broker decides, and says the same
+        config.source.properties.session_timeout_ms = None;
+    }
     // a connection that carries nothing is given up after this; the default is a minute
     config.source.properties.socket_timeout_ms = Some(SOCKET_TIMEOUT_MS);
     // policies by turns, as the generator means its types

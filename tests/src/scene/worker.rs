@@ -59,6 +59,11 @@ impl Worker {
         self.process.pid()
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.check().is_ok()
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) -> Result<()> {
         self.process.kill()
