@@ -132,6 +132,8 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             }
             return;
         }
+        // Every write moves a watermark, or the next lane that is refused takes it for a stranger's.
+        state.raise_watermark(self.source, job.batch.group(group).upper);
         let part = plan.open(&mut self.ids);
         state.version += 1;
         state.write_id = Some(part.attempt.ok);
