@@ -9,4 +9,5 @@ pub mod fleet;
 pub mod model;
 pub mod programs;
 pub mod scene;
+pub mod sim;
 pub mod stack;

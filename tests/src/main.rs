@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
-use plaudit_tests::{bench, chaos, checker, demo, example, model, programs};
+use plaudit_tests::{bench, chaos, checker, demo, example, model, programs, sim};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -25,6 +25,7 @@ enum Command {
     Down,
     Chaos(chaos::Args),
     Check(checker::Args),
+    Sim(sim::Args),
     Bench(bench::Args),
     Model(model::Args),
     /// The least work that could be done, as a process that the benchmark measures
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
         Command::Down => down(),
         Command::Chaos(args) => args.run(),
         Command::Check(args) => args.run(),
+        Command::Sim(args) => args.run(),
         Command::Bench(args) => bench::run(&args),
         Command::Model(args) => args.run(),
         Command::BenchBaseline(args) => bench::run_baseline(&args),

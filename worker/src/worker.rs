@@ -16,7 +16,7 @@ use crate::kafka::{
     GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
     producer_config, reader_config,
 };
-use crate::lane::{Lane, LaneContext, LaneShared, PARKED, StartRules};
+use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
 use crate::mutation::Mutation;
@@ -195,6 +195,7 @@ fn spawn_lane(
             max_bytes: usize::try_from(config.batch.max_bytes).unwrap_or(1),
             max_delay: Duration::from_millis(u64::try_from(config.batch.max_delay_milliseconds).unwrap_or(0)),
             max_value_bytes: config.store.max_value_bytes as usize,
+            cuts: Cuts::default(),
             cache_bytes,
             now_ms: process::now_ms,
             epoch,

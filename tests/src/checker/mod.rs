@@ -31,6 +31,7 @@ pub use record::SourceRecord;
 pub use rules::{Reason, Reasons, Rules};
 pub use store::{Store, StoreError};
 pub use stored::Stored;
+pub(crate) use stored::{assemble, chunk_key, open};
 pub use topic::{Topic, TopicError};
 pub use unlocks::UnlockSummary;
 pub use verdict::{Explained, Verdict};

@@ -17,6 +17,25 @@ use crate::metrics::Metrics;
 use crate::mutation::Mutation;
 use crate::player::Layout;
 
+/// How a batch is cut on its way into the store. Smaller ones let a simulated run meet every cut with few players.
+#[derive(Clone, Copy, Debug)]
+pub struct Cuts {
+    /// Players of one script: Lua's stack and the server's patience bound it.
+    pub script_players: usize,
+    /// Keys of one MGET.
+    pub page_keys: usize,
+    /// Bytes that one round loads, roughly: what a lane holds besides its batch is a few times this.
+    pub round_bytes: usize,
+    /// A first guess that players are new needs so many in a row that the store did not know.
+    pub newcomers_row: u32,
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self { script_players: 256, page_keys: 256, round_bytes: 1 << 20, newcomers_row: 512 }
+    }
+}
+
 /// One lane's surroundings.
 #[derive(Debug)]
 pub struct LaneContext {
@@ -38,6 +57,7 @@ pub struct LaneContext {
     pub max_bytes: usize,
     pub max_delay: Duration,
     pub max_value_bytes: usize,
+    pub cuts: Cuts,
     pub cache_bytes: usize,
     /// Milliseconds since 1970.
     pub now_ms: fn() -> i64,
@@ -82,8 +102,10 @@ impl LaneContext {
     pub(super) async fn pause(&self, delay: Duration) -> Result<(), Halt> {
         self.step();
         tokio::select! {
-            () = tokio::time::sleep(delay) => Ok(()),
+            // In this order, so that a simulated run is a function of its seed.
+            biased;
             () = self.stop.cancelled() => Err(Halt::Stopped),
+            () = tokio::time::sleep(delay) => Ok(()),
         }
     }
 }

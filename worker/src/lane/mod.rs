@@ -26,7 +26,7 @@ use crate::ids::WriteIds;
 use crate::mutation::Mutation;
 use crate::proto::Fence;
 use crate::store::{FenceState, Store};
-pub use context::LaneContext;
+pub use context::{Cuts, LaneContext};
 use halt::Halt;
 use ports::{Outbox, Source, SourceError};
 use reader::{Drained, Reader};

@@ -86,6 +86,8 @@ impl<Q: Source> Reader<Q> {
             }
             lane.step();
             tokio::select! {
+                // In this order, so that a simulated run is a function of its seed.
+                biased;
                 () = self.source.ready(), if lane.budget.is_available() => {}
                 () = lane.budget.available(), if !lane.budget.is_available() => {}
                 () = tokio::time::sleep_until(deadline) => {}

@@ -59,7 +59,7 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
         };
         *lock(&lane.shared.commit_metadata) = CommitMetadata::of(&fence).encode();
         tracing::debug!(partition = lane.shared.partition, from, position = fence.position, "fence taken");
-        self.writer.hold(FenceState::new(fence), from);
+        self.writer.hold(&lane, FenceState::new(fence), from);
         while let Err(error) = self.reader.start_at(from).await {
             // The client refuses to seek for a moment after it assigned the partition.
             tracing::debug!(partition = lane.shared.partition, %error, "not placed yet");

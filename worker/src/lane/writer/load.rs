@@ -8,12 +8,8 @@ use crate::lane::shared::StopReason;
 use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
 use crate::store::{Found, Store};
 
-/// Keys of one MGET.
-const PAGE_KEYS: usize = 256;
 /// Keys of one MGET of chunks: a chunk may be as large as the greatest value.
 const PAGE_CHUNKS: usize = 64;
-/// Bytes that one round loads, roughly: what a lane holds besides its batch is a few times this.
-const ROUND_BYTES: usize = 1 << 20;
 /// A split record that is replaced under the reader so often in a row is given up for this round.
 const CHUNK_READS: usize = 16;
 
@@ -54,7 +50,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             missing = ask;
         }
         let mut bytes = 0;
-        for page in missing.chunks(PAGE_KEYS) {
+        for page in missing.chunks(lane.cuts.page_keys) {
             lane.step();
             let keys: Vec<&str> = page.iter().map(|group| job.keys.get(*group)).collect();
             let (fence, values) = self.store.load(&self.fence_key, &keys).await?;
@@ -63,7 +59,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             values.iter().for_each(|value| self.newcomers.asked(value.is_some()));
             bytes += values.iter().flatten().map(Vec::len).sum::<usize>();
             loaded.extend(page.iter().copied().zip(values.into_iter().map(Loaded::Stored)));
-            if bytes >= ROUND_BYTES {
+            if bytes >= lane.cuts.round_bytes {
                 break;
             }
         }

@@ -114,19 +114,19 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             doubt: false,
             mutation: lane.mutation,
             refused: HashMap::new(),
-            newcomers: Newcomers::default(),
+            newcomers: Newcomers::new(lane.cuts.newcomers_row),
         }
     }
 
     /// Holds a fence just taken, and goes on from `from`; forgets everything read under an older one.
-    pub fn hold(&mut self, fence: FenceState, from: i64) {
+    pub fn hold(&mut self, lane: &LaneContext, fence: FenceState, from: i64) {
         self.source.incarnation = fence.incarnation();
         self.fence = fence;
         self.processed = from;
         self.cache.clear();
         self.sent.clear();
         self.refused.clear();
-        self.newcomers = Newcomers::default();
+        self.newcomers = Newcomers::new(lane.cuts.newcomers_row);
         self.doubt = false;
     }
 

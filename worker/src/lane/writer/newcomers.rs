@@ -4,8 +4,6 @@
 //! is read after all. But it costs the rest of the batch's scripts, so the guess needs a row of players unknown to the
 //! store, a longer one after each mistake.
 
-/// A first guess needs so many players in a row that the store did not know.
-const ROW: u32 = 512;
 const LONGEST_ROW: u32 = 1 << 16;
 
 /// Whether the next players without a record in the cache are likely to be new.
@@ -15,13 +13,12 @@ pub(super) struct Newcomers {
     needed: u32,
 }
 
-impl Default for Newcomers {
-    fn default() -> Self {
-        Self { unknown_in_a_row: 0, needed: ROW }
-    }
-}
-
 impl Newcomers {
+    /// A first guess needs `row` players in a row that the store did not know.
+    pub fn new(row: u32) -> Self {
+        Self { unknown_in_a_row: 0, needed: row }
+    }
+
     pub fn are_likely(&self) -> bool {
         self.unknown_in_a_row >= self.needed
     }
@@ -44,9 +41,11 @@ impl Newcomers {
 mod tests {
     use super::*;
 
+    const ROW: u32 = 512;
+
     #[test]
     fn a_guess_needs_a_row_of_unknown_players_and_a_longer_one_after_a_mistake() {
-        let mut newcomers = Newcomers::default();
+        let mut newcomers = Newcomers::new(ROW);
         let row = |newcomers: &mut Newcomers, length| (0..length).for_each(|_| newcomers.asked(false));
         row(&mut newcomers, ROW - 1);
         assert!(!newcomers.are_likely());

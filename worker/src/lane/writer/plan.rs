@@ -11,8 +11,6 @@ use crate::mutation::Mutation;
 use crate::player::{PlayerState, encode};
 use crate::store::{PlayerWrite, Script, Store, header};
 
-/// Players of one script: Lua's stack and the server's patience bound it.
-const SCRIPT_PLAYERS: usize = 256;
 /// Bytes of one script, roughly; a server runs it without a pause.
 const SCRIPT_BYTES: usize = 1 << 20;
 /// What a player costs a script besides keys and values.
@@ -71,8 +69,8 @@ impl<'a> Plan<'a> {
     }
 
     /// The script that takes the next player.
-    fn open(&mut self, ids: &mut WriteIds) -> &mut Part<'a> {
-        let full = |part: &Part<'_>| part.players.len() >= SCRIPT_PLAYERS || part.bytes >= SCRIPT_BYTES;
+    fn open(&mut self, ids: &mut WriteIds, most_players: usize) -> &mut Part<'a> {
+        let full = |part: &Part<'_>| part.players.len() >= most_players || part.bytes >= SCRIPT_BYTES;
         if self.parts.last().is_none_or(full) {
             self.parts.push(Part::new(ids));
         }
@@ -134,7 +132,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         // Every write moves a watermark, or the next lane that is refused takes it for a stranger's.
         state.raise_watermark(self.source, job.batch.group(group).upper);
-        let part = plan.open(&mut self.ids);
+        let part = plan.open(&mut self.ids, lane.cuts.script_players);
         state.version += 1;
         state.write_id = Some(part.attempt.ok);
         let (key, begin) = (job.keys.get(group), part.values.len());
