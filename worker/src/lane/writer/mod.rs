@@ -68,6 +68,8 @@ struct Job<'a> {
     done: Vec<bool>,
     /// Refused by the clock or the configuration, unless an earlier verdict stands: not yet sent.
     judged: Vec<DeadLetter>,
+    /// Offsets of verdicts whose players are done: due, even if the rest of their round fails.
+    verdicts: Vec<i64>,
     /// What is stored and has to be sent.
     owed: Owed,
 }
@@ -155,7 +157,8 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         let keys = Keys::new(&lane.layout, batch.players());
         let players = batch.players().len();
         let (todo, done) = ((0..players).collect(), vec![false; players]);
-        let mut job = Job { batch, keys: &keys, upto, todo, done, judged, owed: Owed::default() };
+        let mut job =
+            Job { batch, keys: &keys, upto, todo, done, judged, verdicts: Vec::new(), owed: Owed::default() };
         while !job.todo.is_empty() {
             lane.step();
             let round = self.round(lane, &mut job).await;
@@ -241,7 +244,9 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         timer.observe_duration();
         lane.metrics.players_unchanged.inc_by(plan.unchanged);
-        self.send_judged(lane, job, &mem::take(&mut plan.verdicts)).await?;
+        let mut due = mem::take(&mut plan.verdicts);
+        due.append(&mut job.verdicts);
+        self.send_judged(lane, job, &due).await?;
         self.announce(lane, &mem::take(&mut plan.unannounced)).await?;
         if plan.is_empty() {
             return Ok(());

@@ -118,13 +118,13 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         let watermark = if lane.mutation == Mutation::NoWatermark { 0 } else { own };
         let (records, upper) = (job.batch.records(group), job.batch.group(group).upper);
         let applied = merge::apply(&mut state, self.source, watermark, records, upper, &lane.policies);
-        plan.verdicts.extend(applied.verdicts);
         let keep = cached || self.cache.admits(id);
         let owed = self.owed(lane, id, &state);
         if !applied.changed && !cleared {
             plan.unchanged += 1;
             job.done[group] = true;
             job.owed.add(owed);
+            job.verdicts.extend(applied.verdicts);
             if keep {
                 self.cache.put(id.clone(), state);
             }
@@ -132,6 +132,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         // Every write moves a watermark, or the next lane that is refused takes it for a stranger's.
         state.raise_watermark(self.source, job.batch.group(group).upper);
+        plan.verdicts.extend(applied.verdicts);
         let part = plan.open(&mut self.ids, lane.cuts.script_players);
         state.version += 1;
         state.write_id = Some(part.attempt.ok);
