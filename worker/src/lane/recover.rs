@@ -1,12 +1,13 @@
 //! What a lane does after a halt.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::halt::Halt;
 use super::ports::{Outbox, Source};
-use super::shared::{LaneState, StopReason};
+use super::shared::{LaneState, StopReason, UNKNOWN};
 use super::{FLUSH, Lane};
 use crate::store::Store;
 
@@ -69,11 +70,14 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
         let lane = self.context.clone();
         let Some(offset) = own else { return Ok(()) };
         let metadata = lane.shared.commit_metadata();
-        while let Err(error) = self.reader.source.confirm(offset, &metadata).await {
+        loop {
+            let confirmed = self.reader.source.confirm(offset, &metadata).await;
+            // The group may hold this offset now, whatever was answered: what it held before has to be committed again.
+            lane.shared.committed.store(UNKNOWN, Ordering::Relaxed);
+            let Err(error) = confirmed else { return Ok(()) };
             lane.waiting(StopReason::KafkaUnavailable, format!("the assignment is not confirmed: {error}"));
             let delay = self.backoff.next_delay();
             lane.pause(delay).await?;
         }
-        Ok(())
     }
 }
