@@ -76,7 +76,10 @@ pub fn apply<'a>(
     let mut table = Table::new(&mut state.achievements);
     for record in records.skip_while(|record| record.offset < watermark) {
         is_new = true;
-        if state.deleted.is_some_and(|deleted| deletion_of(source, &record) <= deletion_key(deleted)) {
+        let is_verdict = !record.delete && record.items().len() == 0;
+        let is_before = |deleted| deletion_of(source, &record) <= deletion_key(deleted);
+        // A refused record gets its letter, whatever was deleted since.
+        if !is_verdict && state.deleted.is_some_and(is_before) {
             continue;
         }
         if record.delete {
@@ -86,7 +89,7 @@ pub fn apply<'a>(
             state.deleted = Some(deletion(source, &record));
             applied.touched.clear();
             applied.changed = true;
-        } else if record.items().len() == 0 {
+        } else if is_verdict {
             // A verdict that a clock or a new configuration could change: the first one stands for a player that exists.
             applied.verdicts.push(record.offset);
             applied.changed |= exists;
