@@ -52,7 +52,10 @@ impl Args {
             self.seeds as f64 / minutes
         )?;
         let again = failed.first().copied().unwrap_or_default();
-        ensure!(failed.is_empty(), "not exact: seeds {failed:?}; see one again with --seeds 1 --trace --seed {again}");
+        ensure!(
+            failed.is_empty(),
+            "not exact: seeds {failed:?}; see one again with --seeds 1 --trace --seed {again}"
+        );
         Ok(())
     }
 }

@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use plaudit_crds::{Format, InitialOffset, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Unlisted};
+use plaudit_crds::{
+    Format, InitialOffset, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Unlisted,
+};
 use plaudit_worker::budget::MemoryBudget;
 use plaudit_worker::lane::{Lane, LaneContext, LaneShared, LaneState, PARKED, StartRules, UNKNOWN};
 use plaudit_worker::merge::Policies;
@@ -82,7 +84,9 @@ impl Fleet {
             Fault::Lose { writes } => self.world.lose(writes),
             Fault::Wipe => self.world.wipe(),
             Fault::Forget { partition } => self.world.state().partitions[partition as usize].committed = None,
-            Fault::Revoke { partition } | Fault::Zombie { partition, .. } | Fault::Crash { partition, .. } => {
+            Fault::Revoke { partition }
+            | Fault::Zombie { partition, .. }
+            | Fault::Crash { partition, .. } => {
                 let Some(old) = lock(&self.lanes)[partition as usize].take() else { return };
                 self.world.state().partitions[partition as usize].moving = true;
                 tokio::spawn(self.clone().hand_over(partition, old, fault));
@@ -159,7 +163,8 @@ impl Fleet {
 
     fn context(&self, shared: Arc<LaneShared>, stop: CancellationToken) -> LaneContext {
         static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
-        let metrics = METRICS.get_or_init(|| Arc::new(Metrics::new().expect("metrics have names of their own")));
+        let metrics =
+            METRICS.get_or_init(|| Arc::new(Metrics::new().expect("metrics have names of their own")));
         let knobs = &self.world.plan.knobs;
         LaneContext {
             shared,
@@ -210,8 +215,10 @@ impl Running {
         let (partition, end) = (self.partition, world.log(self.partition).len() as i64);
         let fence = world.fence(partition).and_then(|value| Fence::decode(&*value).ok()).unwrap_or_default();
         let committed = world.state().partitions[partition as usize].committed.clone();
-        let committed = committed.map_or(UNKNOWN, |committed| committed.offset);
-        let mine = self.shared.idle_fence().is_some_and(|id| (id.high, id.low) == (fence.id_high, fence.id_low));
+        // A group that forgot what an idle lane committed is not told again; the fence knows.
+        let committed = committed.map_or(end, |committed| committed.offset);
+        let mine =
+            self.shared.idle_fence().is_some_and(|id| (id.high, id.low) == (fence.id_high, fence.id_low));
         let at = (fence.position, fence.settled, committed);
         let quiet = mine && at == (end, end, end) && !self.task.is_finished();
         (!quiet).then(|| {
@@ -227,12 +234,7 @@ impl Running {
 }
 
 /// Commits and looks at the fence while it is idle, as a worker does for its lanes.
-async fn help(
-    world: Arc<World>,
-    shared: Arc<LaneShared>,
-    lane: u32,
-    commits: Arc<tokio::sync::Mutex<()>>,
-) {
+async fn help(world: Arc<World>, shared: Arc<LaneShared>, lane: u32, commits: Arc<tokio::sync::Mutex<()>>) {
     loop {
         sleep(INTERVAL).await;
         world.thaw(lane).await;
@@ -252,7 +254,12 @@ async fn help(
 }
 
 /// Commits what a lane may commit, if that is news. Once sent, it arrives whatever becomes of the worker.
-async fn commit(world: &Arc<World>, shared: &Arc<LaneShared>, lane: u32, commits: Arc<tokio::sync::Mutex<()>>) {
+async fn commit(
+    world: &Arc<World>,
+    shared: &Arc<LaneShared>,
+    lane: u32,
+    commits: Arc<tokio::sync::Mutex<()>>,
+) {
     let one_at_a_time = commits.lock_owned().await;
     let offset = shared.committable.load(Ordering::Relaxed);
     if offset == UNKNOWN || offset == shared.committed.load(Ordering::Relaxed) {

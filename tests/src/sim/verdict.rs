@@ -44,10 +44,14 @@ fn watermark(value: Option<&[u8]>, partition: i32) -> i64 {
 pub fn verdict(world: &World) -> Verdict {
     let rules = Rules::new(Format::Json, 300, &achievements());
     let own = layout();
-    let layout =
-        Layout { key_prefix: own.key_prefix.clone(), buckets: own.buckets, consumer_group: Some("group".into()) };
+    let layout = Layout {
+        key_prefix: own.key_prefix.clone(),
+        buckets: own.buckets,
+        consumer_group: Some("group".into()),
+    };
     let end = |log: &Vec<Record>| log.last().map_or(0, |record| record.offset + 1);
-    let ranges: BTreeMap<i32, (i64, i64)> = (0..).zip(world.plan.log.iter().map(|log| (0, end(log)))).collect();
+    let ranges: BTreeMap<i32, (i64, i64)> =
+        (0..).zip(world.plan.log.iter().map(|log| (0, end(log)))).collect();
     let state = world.state();
     let now = Instant::now();
     let mut check = Check::new("reports", layout, rules.clone(), &ranges, NOW_MS);
