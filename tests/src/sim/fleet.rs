@@ -212,7 +212,8 @@ impl Fleet {
 
 impl Running {
     fn unrest(&self, world: &World) -> Option<String> {
-        let (partition, end) = (self.partition, world.log(self.partition).len() as i64);
+        let (partition, end) =
+            (self.partition, i64::try_from(world.log(self.partition).len()).unwrap_or(i64::MAX));
         let fence = world.fence(partition).and_then(|value| Fence::decode(&*value).ok()).unwrap_or_default();
         let committed = world.state().partitions[partition as usize].committed.clone();
         // A group that forgot what an idle lane committed is not told again; the fence knows.

@@ -188,7 +188,7 @@ fn a_split_record_is_put_together_and_checked() {
     let values = [Some(newer.encode_to_vec()), Some(older.encode_to_vec())];
     let types = |stored: Stored| stored.achievements.iter().map(|found| found.r#type).collect::<Vec<_>>();
     let put_together = |manifest: &proto::PlayerRecord, values: &[Option<Vec<u8>>]| {
-        stored::assemble(manifest.clone(), values).map(types)
+        assemble(manifest.clone(), values).map(types)
     };
     assert_eq!(put_together(&manifest, &values), Ok(vec![1, 2, 5, 9]));
     assert_eq!(put_together(&manifest, &[values[0].clone(), None]), Err("chunk 1 is missing".to_owned()));
@@ -213,15 +213,15 @@ fn a_value_whose_head_a_script_cannot_compare_is_damaged() {
         uin: 1,
         ..proto::PlayerRecord::default()
     };
-    assert!(stored::open(&record.encode_to_vec()).is_ok());
+    assert!(open(&record.encode_to_vec()).is_ok());
     for damaged in [
         proto::PlayerRecord { write_id_low: 0, ..record.clone() },
         proto::PlayerRecord { version: 0, ..record.clone() },
         proto::PlayerRecord { format: 2, ..record },
     ] {
-        assert!(stored::open(&damaged.encode_to_vec()).is_err(), "{damaged:?}");
+        assert!(open(&damaged.encode_to_vec()).is_err(), "{damaged:?}");
     }
-    assert!(stored::open(b"").is_err());
+    assert!(open(b"").is_err());
 }
 
 /// A report of `uin` as it is decoded; the merge is held against the definitions in [`world`].
