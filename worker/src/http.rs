@@ -177,20 +177,23 @@ pub fn player_document(player: &Player) -> serde_json::Value {
         .achievements
         .iter()
         .map(|stored| {
-            serde_json::json!({
+            let mut document = serde_json::json!({
                 "type": stored.r#type,
                 "value": stored.value,
                 "data": stored.data,
                 "timestamp": stored.timestamp,
                 "firstTime": stored.first_time,
-                "announcedTier": stored.announced,
                 "source": {
                     "incarnation": stored.incarnation,
                     "partition": stored.partition,
                     "offset": stored.offset,
                     "index": stored.index,
                 },
-            })
+            });
+            if let Some(tier) = stored.announced {
+                document["announcedTier"] = tier.into();
+            }
+            document
         })
         .collect();
     let watermarks: Vec<_> = player
@@ -200,18 +203,21 @@ pub fn player_document(player: &Player) -> serde_json::Value {
             serde_json::json!({"incarnation": mark.incarnation, "partition": mark.partition, "offset": mark.offset})
         })
         .collect();
-    serde_json::json!({
+    let mut document = serde_json::json!({
         "uin": player.id.uin,
         "platform": player.id.platform,
         "zone": player.id.zone,
         "server": player.id.server,
         "role": &*player.id.role,
         "version": player.version,
-        "deleted": player.deleted.map(|deleted| deleted.timestamp),
         "chunks": player.chunks,
         "watermarks": watermarks,
         "achievements": achievements,
-    })
+    });
+    if let Some(deleted) = player.deleted {
+        document["deleted"] = deleted.timestamp.into();
+    }
+    document
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use plaudit_tests::checker::{Store, Verdict};
 use plaudit_tests::scene::{Scene, Worker, rough_mix};
 use plaudit_tests::stack::proxy::{Flow, Stream, Wire};
@@ -22,11 +22,15 @@ fn connections_that_swallow_answers_are_given_up_and_nothing_is_applied_twice() 
 
 #[test]
 fn without_watermarks_a_swallowed_answer_is_applied_twice() -> Result<()> {
-    let verdict = swallowed_answers("no-watermark", 61)?;
-    // of a sum with negative terms nobody can say more than that it is wrong
-    let twice = verdict.applied_twice + verdict.wrong;
-    ensure!(twice > 0, "nothing is applied twice without watermarks: {verdict}");
-    Ok(())
+    // an answer that was swallowed may be one that nobody waited for: a few tries
+    for seed in 61..65 {
+        let verdict = swallowed_answers("no-watermark", seed)?;
+        // of a sum with negative terms nobody can say more than that it is wrong
+        if verdict.applied_twice + verdict.wrong > 0 {
+            return Ok(());
+        }
+    }
+    bail!("nothing is applied twice without watermarks")
 }
 
 #[test]
