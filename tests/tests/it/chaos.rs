@@ -29,11 +29,6 @@ fn ten_random_schedules_of_faults_are_exact() -> Result<()> {
 }
 
 #[test]
-fn without_watermarks_a_killed_worker_applies_reports_twice() -> Result<()> {
-    fails_after_a_kill("no-watermark", |verdict| verdict.applied_twice)
-}
-
-#[test]
 fn with_commit_before_write_a_killed_worker_loses_reports() -> Result<()> {
     fails_after_a_kill("commit-before-write", |verdict| verdict.lost)
 }
