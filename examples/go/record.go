@@ -10,7 +10,7 @@ import (
 // decodeRecord decodes a plaudit.v1.PlayerRecord (worker/proto/plaudit/v1/player.proto) and returns the keys of its
 // chunks if it is split. Code that protoc-gen-go generates would do as well.
 func decodeRecord(key string, value []byte) (*player, []string, error) {
-	var player player
+	player := player{Achievements: []achievement{}}
 	var chunks []string
 	err := eachField(value, func(field protowire.Number, n uint64, raw []byte) error {
 		switch field {

@@ -4,8 +4,8 @@
 // It is written for speed: a goroutine for each partition, pooled fetch buffers, buffers and maps that are kept from batch to
 // batch, protobuf without reflection. JSON is decoded by encoding/json, or with -fast-json by github.com/goccy/go-json, a
 // drop-in that takes a sixth of the time for a report and accepts more than it should. It leaves out dead letters (what does
-// not decode is skipped), splitting, the cache, endpoints, and recovery: a conflict, a foreign fence or an unknown outcome
-// ends it.
+// not decode is skipped), deletions, unlocks, three policies, splitting, the cache, endpoints, and recovery: a conflict, a
+// foreign fence or an unknown outcome ends it.
 package main
 
 import (

@@ -43,8 +43,8 @@ func (p *player) decode(value string) error {
 		switch field {
 		case 2:
 			p.version = n
-		case 12, 13:
-			return errors.New("split players and pending dead letters are left out here")
+		case 12, 13, 14, 15:
+			return errors.New("split players, what is yet to be sent, and deletions are left out here")
 		case 10:
 			var mark watermark
 			err := eachField(raw, func(field protowire.Number, n uint64, _ string) error {
