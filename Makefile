@@ -34,10 +34,10 @@ check: setup ## formatting, lints, licences and advisories
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	tools/deny
 
-bench: setup ## reports per second, CPU and memory, beside the bare minimum of work
+bench: setup ## reports per second, CPU and memory, beside the bare minimum of work and the synchronous design (SCENARIO=event)
 	@tools/fetch >/dev/null
 	cargo build --release -p plaudit-worker -p plaudit-tests
-	cargo run --release -p plaudit-tests -- bench
+	cargo run --release -p plaudit-tests -- bench --scenario $(or $(SCENARIO),all)
 
 fmt: ## format the code
 	cargo fmt --all

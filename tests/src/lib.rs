@@ -4,6 +4,7 @@ pub mod bench;
 pub mod chaos;
 pub mod checker;
 pub mod demo;
+pub mod direct;
 pub mod example;
 pub mod fleet;
 pub mod model;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
-use plaudit_tests::{bench, chaos, checker, demo, example, model, programs, sim};
+use plaudit_tests::{bench, chaos, checker, demo, direct, example, model, programs, sim};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -31,6 +31,9 @@ enum Command {
     /// The least work that could be done, as a process that the benchmark measures
     #[command(hide = true)]
     BenchBaseline(bench::BaselineArgs),
+    /// The synchronous design that Plaudit is compared with, as a server
+    #[command(hide = true)]
+    DirectServer(direct::Args),
     /// Hold a stack until standard input ends; a test kills this one
     #[command(hide = true)]
     Hold,
@@ -47,6 +50,7 @@ fn main() -> Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Model(args) => args.run(),
         Command::BenchBaseline(args) => bench::run_baseline(&args),
+        Command::DirectServer(args) => direct::run(&args),
         Command::Hold => hold(),
     }
 }

@@ -4,6 +4,9 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
+/// USER_HZ is 100 in every Linux that Kafka runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
 /// Hardware and versions, in two lines.
 pub fn describe(store_address: &str, append_only: bool) -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
@@ -30,13 +33,37 @@ pub fn describe(store_address: &str, append_only: bool) -> Result<String> {
 
 /// User and system time of a process so far, in seconds.
 pub fn cpu_seconds(pid: u32) -> Result<f64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).context("the process has ended")?;
+    cpu_seconds_in(&format!("/proc/{pid}/stat")).context("the process has ended")
+}
+
+/// The same for a thread of this process.
+pub fn thread_cpu_seconds(thread: i32) -> Result<f64> {
+    cpu_seconds_in(&format!("/proc/self/task/{thread}/stat")).context("the thread has ended")
+}
+
+/// Time that all processors together were busy since the machine started, in seconds.
+pub fn busy_cpu_seconds() -> Result<f64> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let all = text.lines().next().unwrap_or_default();
+    let ticks: Vec<f64> = all.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal
+    let busy = ticks.iter().take(8).enumerate().filter(|(field, _)| !matches!(field, 3 | 4));
+    Ok(busy.map(|(_, ticks)| ticks).sum::<f64>() / TICKS_PER_SECOND)
+}
+
+/// Seconds since the machine started.
+pub fn uptime_seconds() -> Result<f64> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    text.split_whitespace().next().and_then(|field| field.parse().ok()).context("/proc/uptime is empty")
+}
+
+fn cpu_seconds_in(path: &str) -> Result<f64> {
+    let text = fs::read_to_string(path)?;
     // The name, field 2, may hold spaces; utime and stime are fields 14 and 15.
     let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    // USER_HZ is 100 in every Linux that Kafka runs on.
-    Ok(ticks / 100.0)
+    Ok(ticks / TICKS_PER_SECOND)
 }
 
 /// The most memory a process has had resident, in MiB.

@@ -6,14 +6,17 @@
 //!
 //! The Go peer (tests/peers/go) does the worker's work with the usual clients, franz-go and go-redis, tuned as well as we
 //! know; what it leaves out stands at its head. What it stores is checked like what the worker stores.
+//!
+//! The scenario [`event`] compares with the synchronous design instead.
 
 mod backlog;
 mod baseline;
+pub mod event;
 mod figures;
 mod machine;
 mod subject;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -45,6 +48,20 @@ pub struct Args {
     /// Leave out the Go peer.
     #[arg(long)]
     pub without_peer: bool,
+    #[arg(long, value_enum, default_value_t = Chosen::All)]
+    pub scenario: Chosen,
+    #[command(flatten)]
+    pub event: event::Options,
+}
+
+/// Which scenarios are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Chosen {
+    All,
+    /// Full topics, beside the bare minimum of work.
+    Backlog,
+    /// A burst, beside the synchronous design.
+    Event,
 }
 
 /// Runs all scenarios and prints what was measured.
@@ -56,16 +73,27 @@ pub fn run(args: &Args) -> Result<()> {
     let worker = worker.canonicalize().with_context(|| {
         format!("no worker at {}: build it with cargo build --release -p plaudit-worker", worker.display())
     })?;
+    let kafka = Kafka::start(KafkaOptions::default())?;
+    let valkey = Valkey::start(ValkeyOptions { append_only: args.append_only, ..ValkeyOptions::default() })?;
+    say(&machine::describe(&valkey.address(), args.append_only)?);
+    if args.scenario != Chosen::Event {
+        run_backlogs(args, &kafka, &valkey, &worker)?;
+    }
+    if args.scenario != Chosen::Backlog {
+        let outcome = event::run(&args.event, (&kafka, &valkey), &worker, |told| eprintln!("{told}"))?;
+        say(&format!("\nevent, the synchronous design against Plaudit:\n{outcome}"));
+    }
+    Ok(())
+}
+
+fn run_backlogs(args: &Args, kafka: &Kafka, valkey: &Valkey, worker: &Path) -> Result<()> {
     let peer = if args.without_peer { None } else { Some(programs::go("tests/peers/go")) };
     let subjects = match &peer {
         Some(Ok(_)) => &Subject::ALL[..],
         Some(Err(_)) | None => &Subject::OURS[..],
     };
-    let kafka = Kafka::start(KafkaOptions::default())?;
-    let valkey = Valkey::start(ValkeyOptions { append_only: args.append_only, ..ValkeyOptions::default() })?;
-    say(&machine::describe(&valkey.address(), args.append_only)?);
     for scenario in Scenario::ALL {
-        let topic = backlog::create(&kafka, scenario, args.records, args.partitions)?;
+        let topic = backlog::create(kafka, scenario, args.records, args.partitions)?;
         let mut figures = Figures::default();
         for round in 0..args.rounds {
             for &subject in subjects {
@@ -75,7 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
                     topic: topic.clone(),
                     partitions: args.partitions,
                     records: args.records,
-                    worker: worker.clone(),
+                    worker: worker.to_owned(),
                     peer: peer.as_ref().and_then(|peer| peer.as_ref().ok()).cloned(),
                 };
                 let run = bench.measure(subject, round)?;

@@ -7,6 +7,7 @@ use plaudit::snapshot::Snapshot;
 
 use super::probe::{PROBES, Timings};
 use super::script::Ending;
+use crate::bench::event;
 use crate::checker::Verdict;
 use crate::programs;
 
@@ -22,6 +23,8 @@ pub(super) struct Outcome {
     pub(super) ending: Option<Ending>,
     pub(super) summary: Summary,
     pub(super) timings: Timings,
+    /// The comparison with the synchronous design, or why there is none.
+    pub(super) event: Result<event::Outcome, String>,
 }
 
 impl Outcome {
@@ -36,7 +39,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, seen, most_workers, summary, timings, .. } = self;
+        let Self { verdict, seen, most_workers, summary, timings, event, .. } = self;
         writeln!(out, "\n{verdict}\n")?;
         #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
         let per_million = seen.cpu_seconds * 1e6 / verdict.records.max(1) as f64;
@@ -77,6 +80,13 @@ impl fmt::Display for Outcome {
             Some(Ending::Small) | None => "",
         };
         write!(out, "{remark}")?;
+        match event {
+            Ok(event) => writeln!(
+                out,
+                "\nA short event, for the synchronous design and for Plaudit (`make bench` runs a longer one):\n{event}"
+            )?,
+            Err(error) => writeln!(out, "\nThe comparison with the synchronous design did not run: {error}")?,
+        }
         let get = format!("{} players get 10001", programs::shown("plaudit").map_err(|_| fmt::Error)?);
         write!(out, "\nTo look further:")?;
         for (command, what) in [

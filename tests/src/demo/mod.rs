@@ -26,9 +26,11 @@ use self::ending::Outcome;
 use self::probe::Timings;
 use self::script::{Act, Ending, Script};
 use self::show::Show;
+use crate::bench::event;
 use crate::checker;
 use crate::example;
 use crate::fleet::{self, Fleet};
+use crate::programs;
 use crate::stack::{Stack, until};
 
 /// `plaudit local` looks once a second; this is often enough to show each look.
@@ -102,9 +104,13 @@ fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<O
     }
     show.step("checking: folding all that was sent, and comparing it with all that is stored")?;
     let verdict = checker::check(&checker::Settings::of(&example)).context("could not check")?;
+    let event = compare(show, &stack)?;
+    if interrupted.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     show.step("done")?;
     let Watched { seen, most_workers, ending, summary, timings } = watched;
-    Ok(Some(Outcome { verdict, seen, most_workers, ending, summary, timings }))
+    Ok(Some(Outcome { verdict, seen, most_workers, ending, summary, timings, event }))
 }
 
 /// The example with the endpoints of this stack.
@@ -113,6 +119,14 @@ fn served(stack: &Stack) -> Result<AchievementPipeline> {
     example.spec.source.bootstrap_servers = stack.kafka.bootstrap();
     example.spec.store.addresses = vec![stack.valkey.address()];
     Ok(example)
+}
+
+/// A burst for the synchronous design and for Plaudit. Why there is no comparison is no fault of the pipeline's.
+fn compare(show: &mut Show, stack: &Stack) -> Result<Result<event::Outcome, String>> {
+    show.step("comparing with the synchronous design, in a burst")?;
+    let worker = programs::find("plaudit-worker")?;
+    let servers = (&stack.kafka, &stack.valkey);
+    Ok(event::run(&event::Options::short(), servers, &worker, |_| ()).map_err(|error| format!("{error:#}")))
 }
 
 /// What there was to see.

@@ -5,6 +5,7 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -75,6 +76,11 @@ impl<'a> Scene<'a> {
     /// Starts a worker with a configuration of its own, and does not wait for it.
     pub fn spawn_worker(&self, config: &WorkerConfig, mutation: &str) -> Result<Worker> {
         Worker::spawn(&self.directory, config, mutation)
+    }
+
+    /// Starts this program as a worker, without the tests' logs.
+    pub fn start_program(&self, program: &Path) -> Result<Worker> {
+        Worker::run(Command::new(program), &self.directory, &self.config)?.listening()
     }
 
     /// Produces made-up reports and waits until all are acknowledged.

@@ -31,28 +31,38 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// The worker as tests run it, with a fault if one is named; it listens.
     pub(super) fn start(directory: &Path, config: &WorkerConfig, mutation: &str) -> Result<Self> {
-        let mut worker = Self::spawn(directory, config, mutation)?;
-        until("the worker's address", START_LIMIT, || {
-            worker.process.check()?;
-            Ok(worker.address().ok())
-        })?;
-        Ok(worker)
+        Self::spawn(directory, config, mutation)?.listening()
     }
 
     /// Starts it and does not wait: without a broker it takes seconds until it listens.
     pub(super) fn spawn(directory: &Path, config: &WorkerConfig, mutation: &str) -> Result<Self> {
+        let mut command = Command::new(programs::find("worker-under-test")?);
+        command.env("PLAUDIT_TEST_MUTATION", mutation).env("PLAUDIT_LOG", "info,plaudit_worker=debug");
+        Self::run(command, directory, config)
+    }
+
+    /// Runs a program that takes a worker's arguments.
+    pub(super) fn run(mut command: Command, directory: &Path, config: &WorkerConfig) -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("worker-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let path = |ending: &str| directory.join(format!("{name}.{ending}"));
         std::fs::write(path("yaml"), config.to_yaml())
             .context("could not write the worker's configuration")?;
-        let mut command = Command::new(programs::find("worker-under-test")?);
         command.arg("--config").arg(path("yaml")).arg("--address-file").arg(path("address"));
-        command.env("PLAUDIT_TEST_MUTATION", mutation).env("PLAUDIT_LOG", "info,plaudit_worker=debug");
         let process = Process::spawn("a worker", command, &path("log"), Lifetime::Tied)?;
         let (log, address_file) = (path("log"), path("address"));
         Ok(Self { process, log, address_file, terminated: Cell::new(false) })
+    }
+
+    /// Once its endpoints answer.
+    pub(super) fn listening(mut self) -> Result<Self> {
+        until("the worker's address", START_LIMIT, || {
+            self.process.check()?;
+            Ok(self.address().ok())
+        })?;
+        Ok(self)
     }
 
     pub fn pid(&self) -> u32 {

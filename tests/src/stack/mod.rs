@@ -5,6 +5,7 @@
 
 mod admin;
 pub mod background;
+pub mod delay;
 pub(crate) mod fetch;
 mod kafka;
 mod ports;

@@ -2,6 +2,7 @@
 
 mod bad_records;
 mod chaos;
+mod direct;
 mod exactness;
 mod formats;
 mod growth;
