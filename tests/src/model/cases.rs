@@ -133,6 +133,12 @@ pub fn small() -> Vec<Case> {
 
 /// Exhausted with `--deep`.
 pub fn deep() -> Vec<Case> {
+    let mut cases = deep_one();
+    cases.extend(deep_two());
+    cases
+}
+
+fn deep_one() -> Vec<Case> {
     let faults = NONE;
     vec![
         unlocking(one("a rebalance, a lost answer", THREE, Faults { rebalances: 1, timeouts: 1, ..faults })),
@@ -189,6 +195,12 @@ pub fn deep() -> Vec<Case> {
             TWO,
             Faults { rebalances: 1, timeouts: 1, failovers: 1, ..faults },
         ),
+    ]
+}
+
+fn deep_two() -> Vec<Case> {
+    let faults = NONE;
+    vec![
         two(
             "two partitions, a rebalance, a failover",
             [ONE, ONE],

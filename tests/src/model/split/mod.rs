@@ -36,7 +36,7 @@ pub enum SplitMutation {
 pub struct Split {
     pub name: &'static str,
     /// Attempts of each writer.
-    pub attempts: u8,
+    pub attempts: [u8; 2],
     pub faults: SplitFaults,
     pub mutation: SplitMutation,
 }
@@ -83,11 +83,11 @@ impl Model for Split {
     type Action = SplitStep;
 
     fn init_states(&self) -> Vec<SplitState> {
-        let writer = Writer { attempts: self.attempts, sent: Vec::new() };
+        let writer = |attempts| Writer { attempts, sent: Vec::new() };
         vec![SplitState {
             store: Store::default(),
             replica: None,
-            writers: [writer.clone(), writer],
+            writers: self.attempts.map(writer),
             late: Vec::new(),
             reader: Reader::Idle,
             faults: self.faults,
@@ -136,18 +136,21 @@ pub fn split_sound() -> Vec<Split> {
     let split = |name, attempts, faults| Split { name, attempts, faults, mutation: SplitMutation::None };
     let none = SplitFaults::default();
     vec![
-        split("split: two writers, a reader", 1, none),
-        split("split: sent twice", 1, SplitFaults { resends: 1, ..none }),
-        split("split: sent twice, a failover", 1, SplitFaults { resends: 1, failovers: 1 }),
+        split("split: two writers, a reader", [1, 1], none),
+        split("split: sent twice", [1, 1], SplitFaults { resends: 1, ..none }),
+        split("split: sent twice, a failover", [1, 1], SplitFaults { resends: 1, failovers: 1 }),
     ]
 }
 
 /// Larger ones.
 pub fn split_deep() -> Vec<Split> {
     let split = |name, attempts, faults| Split { name, attempts, faults, mutation: SplitMutation::None };
+    let none = SplitFaults::default();
     vec![
-        split("split: two attempts each, sent twice", 2, SplitFaults { resends: 1, failovers: 0 }),
-        split("split: two attempts each, a failover", 2, SplitFaults { resends: 0, failovers: 1 }),
+        split("split: three writes", [2, 1], none),
+        split("split: three writes, sent twice", [2, 1], SplitFaults { resends: 1, ..none }),
+        split("split: three writes, a failover", [2, 1], SplitFaults { failovers: 1, ..none }),
+        split("split: four writes", [2, 2], none),
     ]
 }
 
@@ -155,7 +158,7 @@ pub fn split_deep() -> Vec<Split> {
 pub fn split_harmful() -> Vec<Split> {
     let split = |name, mutation, resends| Split {
         name,
-        attempts: 1,
+        attempts: [1, 1],
         faults: SplitFaults { resends, failovers: 0 },
         mutation,
     };
