@@ -2,7 +2,7 @@
 
 use super::config::{Config, Kind, Mutation};
 use super::lane::{lose_fence, take_phase};
-use super::merge::{Merged, merge};
+use super::merge::{Merged, merge, raise};
 use super::state::State;
 use super::step::{How, Load};
 use super::words::{Fence, Id, Job, PLAYERS, Phase, Player, Run, Script, Slot, Store, Write};
@@ -61,7 +61,8 @@ pub fn round(config: &Config, state: &mut State, slot: Slot, how: How) {
         if unannounced {
             state.unlocks |= player;
         }
-        let Merged { player: merged, changed, reaches, verdicts } = merge(config, new, partition, who, &job);
+        let Merged { player: merged, changed, upper, reaches, verdicts } =
+            merge(config, new, partition, who, &job);
         new = merged;
         if config.mutation == Mutation::DeadLetterAfterScript {
             job.letters |= verdicts;
@@ -75,6 +76,7 @@ pub fn round(config: &Config, state: &mut State, slot: Slot, how: How) {
             state.unlocks |= player;
         }
         if changed || cleared {
+            raise(config, &mut new, partition, upper);
             let expected = base.and_then(|base| base.header());
             writes.push(Write { player: who, expected, new, reaches });
         } else {

@@ -8,6 +8,8 @@ use super::words::{Job, PARTITIONS, Player, Unlock};
 pub struct Merged {
     pub player: Player,
     pub changed: bool,
+    /// The offset after the player's last record of the batch.
+    pub upper: u8,
     /// The tier is reached now.
     pub reaches: bool,
     /// Offsets of records refused by the clock that no earlier verdict covers.
@@ -16,15 +18,14 @@ pub struct Merged {
 
 /// Applies the records of `job` that concern player `who`.
 pub fn merge(config: &Config, found: Player, partition: usize, who: u8, job: &Job) -> Merged {
-    let mut merged = Merged { player: found, changed: false, reaches: false, verdicts: 0 };
+    let mut merged = Merged { player: found, changed: false, upper: 0, reaches: false, verdicts: 0 };
     let from = watermark(config, &found, partition);
-    let mut upper = 0;
     for offset in job.from..job.upto {
         let record = config.record(partition, offset);
         if record.player != who || record.kind == Kind::Malformed {
             continue;
         }
-        upper = offset + 1;
+        merged.upper = offset + 1;
         if offset >= from {
             apply(config, &mut merged, partition, offset, record, job.clock_refuses);
         }
@@ -36,8 +37,8 @@ pub fn merge(config: &Config, found: Player, partition: usize, who: u8, job: &Jo
         merged = Merged { player: found, changed: false, ..merged };
     }
     if merged.changed {
-        let mark = &mut merged.player.marks[mark_of(config, partition)];
-        *mark = upper.max(*mark);
+        let upper = merged.upper;
+        raise(config, &mut merged.player, partition, upper);
         if config.tier.is_some_and(|tier| sum(config, &merged.player) >= tier)
             && merged.player.unlock == Unlock::NotReached
         {
@@ -84,6 +85,12 @@ fn apply(
             player.latest = Some(place);
         }
     }
+}
+
+/// Moves the watermark of a partition.
+pub fn raise(config: &Config, player: &mut Player, partition: usize, upper: u8) {
+    let mark = &mut player.marks[mark_of(config, partition)];
+    *mark = upper.max(*mark);
 }
 
 fn index(partition: usize) -> u8 {
