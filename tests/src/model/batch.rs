@@ -20,6 +20,7 @@ pub fn load(config: &Config, state: &mut State, slot: Slot, load: Load) {
         letters: 0,
         unlocks: 0,
         mistaken: false,
+        verdicts: 0,
     };
     for offset in from..upto {
         let record = config.record(partition, offset);
@@ -53,46 +54,87 @@ pub fn round(config: &Config, state: &mut State, slot: Slot, how: How) {
         lose_fence(config, state, slot, &run, Some(job));
         return;
     }
-    let mut writes = Vec::new();
+    let mut plan = Plan::default();
     for (who, found) in (0..).zip(found) {
-        let (Some(found), player) = (&found, 1 << who) else { continue };
-        let (Found::Stored(base) | Found::Kept(base)) = *found;
-        let (mut new, cleared, unannounced) = run.clear_sent(config, base.unwrap_or_default(), partition);
-        if unannounced {
-            state.unlocks |= player;
+        if let Some(Found::Stored(base) | Found::Kept(base)) = found {
+            plan.player(config, state, &mut run, &mut job, (partition, who), base);
         }
-        let Merged { player: merged, changed, upper, reaches, verdicts } =
-            merge(config, new, partition, who, &job);
-        new = merged;
-        if config.mutation == Mutation::DeadLetterAfterScript {
-            job.letters |= verdicts;
-        } else {
-            state.letters[partition] |= verdicts;
-        }
+    }
+    if how == How::InPart {
+        // What was planned is dropped; players without a change are done all the same.
+        run.doubt = true;
+        run.cache = [None; PLAYERS];
+        run.job = Some(job);
+        state.lanes[usize::from(slot)].phase = Phase::Running(run);
+        return;
+    }
+    plan.verdicts |= std::mem::take(&mut job.verdicts);
+    if config.mutation == Mutation::DeadLetterAfterScript {
+        job.letters |= plan.verdicts;
+    } else {
+        state.letters[partition] |= plan.verdicts;
+    }
+    state.unlocks |= plan.unannounced;
+    let upto = if whole { job.upto } else { run.fence.position };
+    run.job = Some(job);
+    if plan.writes.is_empty() {
+        run.finish_if_done(state, slot);
+    } else {
+        send(config, state, slot, &mut run, &plan.writes, upto);
+    }
+    state.lanes[usize::from(slot)].phase = Phase::Running(run);
+}
+
+/// The writes of one round, and what is sent before them.
+#[derive(Default)]
+struct Plan {
+    writes: Vec<Write>,
+    /// Offsets of records that the clock refuses.
+    verdicts: u8,
+    /// Players whose unlock was found pending and is not known to be sent.
+    unannounced: u8,
+}
+
+impl Plan {
+    /// Applies the batch to one player; without a change the player is done.
+    fn player(
+        &mut self,
+        config: &Config,
+        state: &mut State,
+        run: &mut Run,
+        job: &mut Job,
+        (partition, who): (usize, u8),
+        base: Option<Player>,
+    ) {
+        let bit = 1 << who;
+        let (cleaned, cleared, unannounced) = run.clear_sent(config, base.unwrap_or_default(), partition);
+        let Merged { player: mut new, changed, upper, reaches, verdicts } =
+            merge(config, cleaned, partition, who, job);
         if config.mutation == Mutation::OverflowBeforeCas {
             state.letters[partition] |= std::mem::take(&mut new.refused[partition]);
         }
         if reaches && config.mutation == Mutation::UnlockBeforeCas {
-            state.unlocks |= player;
+            state.unlocks |= bit;
         }
-        if changed || cleared {
-            raise(config, &mut new, partition, upper);
-            let expected = base.and_then(|base| base.header());
-            writes.push(Write { player: who, expected, new, reaches });
-        } else {
-            job.todo &= !player;
-            run.owe(&mut job, &new, partition, player);
+        if unannounced {
+            self.unannounced |= bit;
+        }
+        if !changed && !cleared {
+            job.todo &= !bit;
+            if config.mutation != Mutation::VerdictOfPlan {
+                job.verdicts |= verdicts;
+            } else {
+                self.verdicts |= verdicts;
+            }
+            run.owe(job, &new, partition, bit);
             run.keep(config, usize::from(who), new);
+            return;
         }
+        self.verdicts |= verdicts;
+        raise(config, &mut new, partition, upper);
+        let expected = base.and_then(|base| base.header());
+        self.writes.push(Write { player: who, expected, new, reaches });
     }
-    let upto = if whole { job.upto } else { run.fence.position };
-    run.job = Some(job);
-    if writes.is_empty() {
-        run.finish_if_done(state, slot);
-    } else {
-        send(config, state, slot, &mut run, &writes, upto);
-    }
-    state.lanes[usize::from(slot)].phase = Phase::Running(run);
 }
 
 /// What a round knows of a player.
@@ -112,13 +154,16 @@ fn find(
     partition: usize,
     how: How,
 ) -> (bool, [Option<Found>; PLAYERS]) {
-    let mut room = config.round;
+    let mut room = match how {
+        How::InPart => usize::try_from(job.todo.count_ones()).unwrap_or(0) - 1,
+        How::Read | How::Cached | How::Presumed => config.round,
+    };
     let found = std::array::from_fn(|who| {
         if job.todo & (1 << who) == 0 || room == 0 {
             return None;
         }
         room -= 1;
-        let cached = run.cache[who].take().filter(|_| how != How::Read);
+        let cached = run.cache[who].take().filter(|_| matches!(how, How::Cached | How::Presumed));
         Some(match cached {
             Some(player) => Found::Kept(Some(player)),
             None if how == How::Presumed && !run.doubt && !is_judged(config, job, partition, who) => {

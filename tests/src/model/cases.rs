@@ -18,6 +18,7 @@ pub(super) const TWO: &[Record] = &[sum(0, 1), sum(1, 1)];
 pub(super) const ONE: &[Record] = &[sum(0, 1)];
 pub(super) const FALLING: &[Record] = &[sum(0, 2), sum(0, -1)];
 const ONE_UNLOCK: &[Record] = &[sum(0, 2)];
+const UNDECIDED: &[Record] = &[ahead(0, 1), sum(1, 1)];
 const MIXED: &[Record] = &[latest(0, 2), latest(0, 1), sum(0, 1)];
 const REFUSED: &[Record] = &[sum(0, 1), ahead(0, 1), malformed()];
 pub(super) const FULL: &[Record] = &[sum(0, 2), sum(0, 1)];
@@ -119,6 +120,11 @@ pub fn small() -> Vec<Case> {
             Faults { crashes: 1, timeouts: 1, ..faults },
         )),
         one("dead letters, a crash, a failover", REFUSED, Faults { crashes: 1, failovers: 1, ..faults }),
+        one(
+            "a verdict on one player, the other's read fails",
+            UNDECIDED,
+            Faults { timeouts: 2, crashes: 1, ..faults },
+        ),
         two("two partitions, a crash", [TWO, ONE], Faults { crashes: 1, ..faults }),
         unlocking(two("two partitions, unlock, a lost answer", [TWO, ONE], Faults { timeouts: 1, ..faults })),
         two("two partitions, a failover", [TWO, ONE], Faults { failovers: 1, ..faults }),

@@ -109,6 +109,8 @@ pub enum Mutation {
     CacheKept,
     /// Of its own scripts with unknown outcome a lane recognises none.
     NoSelfRecognition,
+    /// The verdict on a player who is done is forgotten with the rest of a round that fails.
+    VerdictOfPlan,
     /// A pending unlock below what the lane has processed counts as sent, of whichever partition it is.
     AnnouncedByOffset,
     /// A write that expects no record does not look whether there is one.

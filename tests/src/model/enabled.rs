@@ -77,7 +77,7 @@ fn of_run(config: &Config, state: &State, slot: Slot, run: &Run, steps: &mut Vec
     if run.flight.is_empty() {
         match &run.job {
             Some(job) if job.todo != 0 => {
-                hows(config, run, job.todo, |how| steps.push(Step::Reload(slot, how)));
+                hows(config, state, run, job.todo, |how| steps.push(Step::Reload(slot, how)));
             }
             Some(_) => steps.push(Step::Send(slot)),
             None => when_idle(config, state, slot, run, steps),
@@ -111,7 +111,9 @@ fn when_idle(config: &Config, state: &State, slot: Slot, run: &Run, steps: &mut 
             .fold(0, |todo, record| todo | (1 << record.player));
         let clocked = batch().any(|record| record.kind == Kind::AheadOfSomeClocks);
         for clock_refuses in [false, true].into_iter().filter(|refuses| !refuses || clocked) {
-            hows(config, run, todo, |how| steps.push(Step::Load(slot, Load { records, clock_refuses, how })));
+            hows(config, state, run, todo, |how| {
+                steps.push(Step::Load(slot, Load { records, clock_refuses, how }));
+            });
         }
     }
     let behind = run.fence.position < run.processed;
@@ -129,8 +131,11 @@ fn when_idle(config: &Config, state: &State, slot: Slot, run: &Run, steps: &mut 
 }
 
 /// The ways to load these players that make a difference.
-fn hows(config: &Config, run: &Run, todo: u8, mut push: impl FnMut(How)) {
+fn hows(config: &Config, state: &State, run: &Run, todo: u8, mut push: impl FnMut(How)) {
     push(How::Read);
+    if state.faults.timeouts > 0 && todo.count_ones() > 1 {
+        push(How::InPart);
+    }
     let cached = |who: &u8| run.cache[usize::from(*who)].is_some();
     let mistaken = run.job.as_ref().is_some_and(|job| job.mistaken);
     let players = || (0..8u8).filter(|who| todo & (1 << who) != 0);

@@ -206,7 +206,7 @@ pub fn confirm(config: &Config, state: &mut State, slot: Slot) {
     if own.is_some() {
         state.committed[partition] = own;
         if config.mutation != Mutation::ConfirmNotNoted {
-            state.lanes[usize::from(slot)].noted = own;
+            state.lanes[usize::from(slot)].noted = None;
         }
     }
     state.lanes[usize::from(slot)].phase = Phase::Starting { own };

@@ -98,8 +98,14 @@ fn apply(config: &Config, state: &mut State, step: Step) {
             state.faults.timeouts -= 1;
             lane::take(config, state, slot, false);
         }
-        Step::Load(slot, load) => lane::load(config, state, slot, load),
-        Step::Reload(slot, how) => lane::round(config, state, slot, how),
+        Step::Load(slot, load) => {
+            state.faults.timeouts -= u8::from(load.how == How::InPart);
+            lane::load(config, state, slot, load);
+        }
+        Step::Reload(slot, how) => {
+            state.faults.timeouts -= u8::from(how == How::InPart);
+            lane::round(config, state, slot, how);
+        }
         Step::Run(slot) => lane::run_next(config, state, slot),
         Step::Receive(slot) => lane::receive(config, state, slot),
         Step::TimeOut(slot) => {

@@ -14,6 +14,7 @@ const NET_ZERO: &[Record] = &[sum(0, 1), sum(0, -1)];
 const REACHING: &[Record] = &[sum(0, 2)];
 const TWICE: &[Record] = &[sum(0, 1), sum(0, 1)];
 const JUDGED: &[Record] = &[sum(0, 1), ahead(0, 1)];
+const JUDGED_FIRST: &[Record] = &[ahead(0, 1), sum(1, 1)];
 const FREED: &[Record] = &[sum(0, 2), sum(0, -2)];
 
 fn one(name: &'static str, mutation: Mutation, log: &'static [Record], faults: Faults) -> Config {
@@ -72,6 +73,7 @@ pub fn harmful() -> Vec<Config> {
                 NONE,
             )
         },
+        one("verdict forgotten with a failed round", Mutation::VerdictOfPlan, JUDGED_FIRST, TIMEOUT),
         one("expected IDs never forgotten", Mutation::ExpectedNeverPruned, TWO, both),
         Config {
             newcomers: true,

@@ -66,6 +66,8 @@ pub enum How {
     Cached,
     /// Taken for new unless they are in the cache.
     Presumed,
+    /// Read, but the last one cannot be.
+    InPart,
 }
 
 impl Step {
@@ -101,6 +103,8 @@ impl Step {
     pub fn is_fault(self) -> bool {
         match self {
             Self::TakeUnheard(_)
+            | Self::Load(_, Load { how: How::InPart, .. })
+            | Self::Reload(_, How::InPart)
             | Self::TimeOut(_)
             | Self::Refuse(_)
             | Self::Restart(_)
@@ -136,6 +140,7 @@ impl fmt::Display for How {
             Self::Read => "",
             Self::Cached => " from its cache",
             Self::Presumed => " taking players for new",
+            Self::InPart => " but cannot read the last player",
         })
     }
 }

@@ -126,6 +126,8 @@ pub struct Job {
     pub letters: u8,
     /// Players whose unlock is to be sent.
     pub unlocks: u8,
+    /// Offsets of records that the clock refuses, of players who are done: due, even if the rest of a round fails.
+    pub verdicts: u8,
     /// A player taken for new was not: the others are asked for.
     pub mistaken: bool,
 }

@@ -348,6 +348,21 @@ fn a_dead_letter_sent_after_the_script_is_lost_in_a_crash() {
 }
 
 #[test]
+fn a_verdict_forgotten_with_a_failed_round_is_never_sent() {
+    found(
+        "verdict forgotten with a failed round",
+        "the fence of partition 0 is above record 0, which is missing",
+        &[
+            "A reads the commit",
+            "A takes the fence",
+            "A loads a batch of 2 but cannot read the last player, its clock refuses",
+            "A loads what is left",
+            "A's script runs",
+        ],
+    );
+}
+
+#[test]
 fn an_overflows_dead_letter_sent_before_the_script_may_be_applied_after_all() {
     found(
         "overflow's dead letter before the script",
