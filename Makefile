@@ -2,6 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# More than two cores have: tests on real servers wait more than they work.
+TEST_THREADS ?= 4
 .PHONY: help demo test chaos check bench up down fmt generate setup
 
 help:
@@ -22,7 +24,7 @@ test: ## run all tests, the ones against real Kafka and Valkey too
 	@tools/setup go
 	@tools/fetch kafka valkey python >/dev/null
 	@tools/go-build examples/go >/dev/null
-	cargo test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
 
 chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)
 	@tools/fetch >/dev/null

@@ -133,7 +133,7 @@ impl<'a> Scene<'a> {
         })
     }
 
-    /// The offset below which a partition is stored, by partition; partitions that nobody has begun are left out.
+    /// The offset below which a partition is stored and nothing is owed, by partition; those that nobody has begun are left out.
     pub fn stored(&self) -> Result<BTreeMap<i32, i64>> {
         self.stored_at(&self.config.store.address)
     }
@@ -143,7 +143,8 @@ impl<'a> Scene<'a> {
         let mut store = Store::connect(address, &self.config.store.key_prefix)?;
         let mut stored = BTreeMap::new();
         for partition in self.log()?.ends()?.into_keys() {
-            stored.extend(store.fence(partition)?.map(|fence| (partition, fence.position)));
+            stored
+                .extend(store.fence(partition)?.map(|fence| (partition, fence.settled.min(fence.position))));
         }
         Ok(stored)
     }

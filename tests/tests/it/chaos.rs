@@ -8,7 +8,9 @@ use plaudit_tests::scene::{Scene, smooth_mix};
 use plaudit_tests::stack::{Valkey, ValkeyOptions, shared, until};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const SCHEDULES: u64 = 10;
+/// Schedules at the same time, each row of them on a broker of its own, and how long a row is.
+const ROWS: u64 = 2;
+const SCHEDULES: u64 = 5;
 
 /// `SEED=…` runs the ten schedules from there; without it they are others each time.
 #[test]
@@ -17,8 +19,16 @@ fn ten_random_schedules_of_faults_are_exact() -> Result<()> {
         Ok(seed) => seed.parse().context("SEED is not a number")?,
         Err(_) => fastrand::u64(..1 << 32),
     };
+    std::thread::scope(|scope| {
+        let rows = (0..ROWS).map(|row| first + row * SCHEDULES);
+        let rows: Vec<_> = rows.map(|seed| scope.spawn(move || schedules(seed..seed + SCHEDULES))).collect();
+        rows.into_iter().try_for_each(|row| row.join().expect("schedules do not panic"))
+    })
+}
+
+fn schedules(seeds: std::ops::Range<u64>) -> Result<()> {
     let kafka = start_kafka()?;
-    for seed in first..first + SCHEDULES {
+    for seed in seeds {
         let plan = Plan::new(seed, 4, Duration::from_secs(4), &[]);
         eprintln!("{plan}");
         run(&kafka, &plan, "none")
