@@ -37,6 +37,7 @@ check: setup ## formatting, lints, licences and advisories
 	tools/deny
 
 bench: setup ## reports per second, CPU and memory, beside the bare minimum of work and the synchronous design (SCENARIO=event)
+	@tools/setup go jemalloc
 	@tools/fetch >/dev/null
 	cargo build --release -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench --scenario $(or $(SCENARIO),all)

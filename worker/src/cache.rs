@@ -13,7 +13,7 @@ use crate::player::{PlayerId, PlayerState};
 /// is admitted when a slot of [`Self::seen`] remembers the last visit.
 #[derive(Debug)]
 pub struct Cache {
-    records: LruCache<PlayerId, (PlayerState, usize)>,
+    records: LruCache<PlayerId, (Box<PlayerState>, usize)>,
     bytes: usize,
     limit: usize,
     /// Fingerprints of players seen lately, each in the slot that its hash names; the next one there replaces it.
@@ -45,13 +45,13 @@ impl Cache {
     }
 
     /// Takes a record out: whoever changes it puts it back once the store has it.
-    pub fn take(&mut self, player: &PlayerId) -> Option<PlayerState> {
+    pub fn take(&mut self, player: &PlayerId) -> Option<Box<PlayerState>> {
         let (state, bytes) = self.records.pop(player)?;
         self.bytes -= bytes;
         Some(state)
     }
 
-    pub fn put(&mut self, player: PlayerId, state: PlayerState) {
+    pub fn put(&mut self, player: PlayerId, state: Box<PlayerState>) {
         let bytes = ENTRY_BYTES + player.role.len() + state.memory_bytes();
         self.bytes += bytes;
         if let Some((_, old)) = self.records.put(player, (state, bytes)) {
@@ -91,7 +91,7 @@ mod tests {
         let one = ENTRY_BYTES + PlayerState::default().memory_bytes();
         let mut cache = Cache::new(one * 2);
         for uin in 0..3 {
-            cache.put(id(uin), PlayerState::default());
+            cache.put(id(uin), Box::default());
         }
         assert_eq!((cache.take(&id(0)).is_some(), cache.take(&id(1)).is_some()), (false, true));
         assert_eq!(cache.bytes(), one);

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::mutation::Mutation;
+use crate::process;
 use crate::worker::{Running, Worker};
 
 /// Plaudit's worker: merges achievement reports from Kafka into one record per player in Redis.
@@ -42,6 +43,7 @@ const BAD_CONFIG: u8 = 2;
 
 /// Runs a worker with the arguments of this process; `mutation` is for the tests.
 pub fn main(mutation: Mutation) -> ExitCode {
+    process::share_heap();
     let args = Args::parse();
     init_logs(args.log_format);
     let config = match read_config(&args.config) {

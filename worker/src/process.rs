@@ -32,6 +32,16 @@ pub fn allocated_bytes() -> u64 {
     0
 }
 
+/// Lets all threads share one heap, where the allocator has several: what one thread fetched, another one frees, and a heap
+/// for each holds on to a multiple. To be called before threads start.
+pub fn share_heap() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: `mallopt` only sets a parameter of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

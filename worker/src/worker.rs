@@ -165,7 +165,7 @@ fn spawn_lane(
         reader_config(&config.source.bootstrap_servers),
         config.clone(),
     )?;
-    // A quarter of the budget is for caches; the other half that is not the client's is for batches.
+    // Half of the budget is the client's, an eighth the caches', and an eighth for what lanes are writing.
     let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
     let policies = Policies::new(&config.achievements);
     let (config, metrics, connector, layout) =
@@ -212,12 +212,12 @@ fn spawn_lane(
     }))
 }
 
-/// The caches' quarter of the budget is cut for at least so many: more partitions may be added while a worker runs.
+/// The caches' eighth of the budget is cut for at least so many: more partitions may be added while a worker runs.
 const MIN_CACHES: usize = 12;
 
 /// Bytes of one lane's cache, when all partitions may come to this worker.
 fn cache_share(budget_bytes: u64, partitions: usize) -> usize {
-    usize::try_from(budget_bytes / 4).unwrap_or(usize::MAX) / partitions.max(MIN_CACHES)
+    usize::try_from(budget_bytes / 8).unwrap_or(usize::MAX) / partitions.max(MIN_CACHES)
 }
 
 /// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
@@ -256,8 +256,8 @@ mod tests {
 
     #[test]
     fn the_caches_of_all_partitions_stay_inside_a_quarter_of_the_budget() {
-        assert_eq!(cache_share(48 << 20, 1), 1 << 20);
-        assert_eq!(cache_share(48 << 20, 12), 1 << 20);
-        assert_eq!(cache_share(48 << 20, 120), (12 << 20) / 120);
+        assert_eq!(cache_share(96 << 20, 1), 1 << 20);
+        assert_eq!(cache_share(96 << 20, 12), 1 << 20);
+        assert_eq!(cache_share(96 << 20, 120), (12 << 20) / 120);
     }
 }

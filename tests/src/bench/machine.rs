@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Hardware and versions, in two lines.
-pub fn describe(store_address: &str, append_only: bool) -> Result<String> {
+pub fn describe(store_address: &str, append_only: bool, allocator: &str) -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = field(&cpus, "model name").unwrap_or("unknown processor");
     let count = std::thread::available_parallelism()?;
@@ -25,7 +25,7 @@ pub fn describe(store_address: &str, append_only: bool) -> Result<String> {
     let build = if cfg!(debug_assertions) { "a development build" } else { "a release build" };
     let (_, client) = rdkafka::util::get_rdkafka_version();
     Ok(format!(
-        "{count} × {model}, {mebibytes} MiB, shared with Kafka and {store} ({append_only} append-only file)\n\
+        "{count} × {model}, {mebibytes} MiB, shared with Kafka and {store} ({allocator}, {append_only} append-only file)\n\
          plaudit {}, librdkafka {client}, {build}",
         env!("CARGO_PKG_VERSION")
     ))

@@ -22,7 +22,7 @@ use anyhow::{Context as _, Result};
 
 use crate::checker;
 use crate::programs;
-use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions};
+use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions, jemalloc};
 use backlog::Scenario;
 pub use baseline::BaselineArgs;
 use figures::Figures;
@@ -74,8 +74,11 @@ pub fn run(args: &Args) -> Result<()> {
         format!("no worker at {}: build it with cargo build --release -p plaudit-worker", worker.display())
     })?;
     let kafka = Kafka::start(KafkaOptions::default())?;
-    let valkey = Valkey::start(ValkeyOptions { append_only: args.append_only, ..ValkeyOptions::default() })?;
-    say(&machine::describe(&valkey.address(), args.append_only)?);
+    let allocator = jemalloc();
+    let name = if allocator.is_some() { "jemalloc" } else { "the C library's allocator" };
+    let options = ValkeyOptions { append_only: args.append_only, allocator, ..ValkeyOptions::default() };
+    let valkey = Valkey::start(options)?;
+    say(&machine::describe(&valkey.address(), args.append_only, name)?);
     if args.scenario != Chosen::Event {
         run_backlogs(args, &kafka, &valkey, &worker)?;
     }

@@ -270,7 +270,7 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             on_error: OnError::DeadLetter,
         },
         batch: Batch::default(),
-        memory_budget_bytes: 32 << 20,
+        memory_budget_bytes: WorkerConfig::default_memory_budget_bytes(),
         http: Http { address: "127.0.0.1:0".to_owned() },
         drain_deadline_seconds: 5,
     }

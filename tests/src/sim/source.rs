@@ -55,7 +55,7 @@ impl Source for Partition {
                 timestamp: record.timestamp_ms,
                 key: record.key.as_deref(),
                 value: record.payload.as_deref(),
-                headers: None,
+                headers: &|| None,
             };
             if !record.control && take(view).is_break() {
                 break;

@@ -23,7 +23,7 @@ use anyhow::{Result, bail};
 
 pub use self::kafka::{Kafka, KafkaOptions};
 pub use self::proxy::Proxy;
-pub use self::valkey::{Valkey, ValkeyOptions};
+pub use self::valkey::{Valkey, ValkeyOptions, jemalloc};
 
 #[derive(Debug)]
 pub struct Stack {

@@ -8,6 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 /// Settings of the consumer of a worker that may come to own all `partitions` of its topic.
 pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig {
     let mut client = base(&config.source.bootstrap_servers);
+    let queues = Queues::new(config.memory_budget_bytes, partitions, config.batch.max_records);
     client
         .set("group.id", &config.source.consumer_group)
         .set("enable.auto.commit", "false")
@@ -16,13 +17,13 @@ pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "false")
         .set("max.poll.interval.ms", "60000")
-        // The client queues by partition: two batches keep a lane busy, the rest would only be memory.
-        .set("queued.min.messages", (config.batch.max_records * 2).to_string())
-        .set("queued.max.messages.kbytes", queue_kbytes(config.memory_budget_bytes, partitions).to_string())
+        // The client queues by partition, and goes over by one fetch.
+        .set("queued.min.messages", queues.records.to_string())
+        .set("queued.max.messages.kbytes", queues.kbytes.to_string())
+        .set("fetch.message.max.bytes", queues.fetch_bytes.to_string())
         // The default of a second stalls small queues: throughput falls to a quarter.
-        .set("fetch.queue.backoff.ms", "20")
-        .set("fetch.wait.max.ms", "100")
-        .set("fetch.message.max.bytes", "262144");
+        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.wait.max.ms", "100");
     match config.source.group_protocol {
         GroupProtocol::Classic => {
             client
@@ -90,9 +91,31 @@ fn base(bootstrap_servers: &str) -> ClientConfig {
     client
 }
 
-/// Half of the budget is the client's queues; a worker may come to own every partition.
-fn queue_kbytes(budget_bytes: u64, partitions: usize) -> u64 {
-    (budget_bytes / 2 / 1_024 / partitions.max(1) as u64).clamp(64, 4_096)
+/// What the client may queue of one partition.
+#[derive(Debug, PartialEq, Eq)]
+struct Queues {
+    records: u64,
+    kbytes: u64,
+    /// Of one fetch.
+    fetch_bytes: u64,
+}
+
+/// What a queued record takes besides key and value, which are all that the client counts.
+const RECORD_BYTES: u64 = 384;
+
+impl Queues {
+    /// Half of the budget is for the client's queues. A worker may come to own every partition; small records take their
+    /// share by their number, large ones by their bytes, and one fetch a sixteenth of it.
+    fn new(budget_bytes: u64, partitions: usize, batch_records: i32) -> Self {
+        let share = budget_bytes / 2 / partitions.max(1) as u64;
+        let batch_records = u64::try_from(batch_records).unwrap_or(1);
+        Self {
+            // Two batches keep a lane busy; the rest would only be memory.
+            records: (share / 2 / RECORD_BYTES).clamp(100, (2 * batch_records).max(100)),
+            kbytes: (share / 2 / 1_024).clamp(64, 4_096),
+            fetch_bytes: (share / 16).clamp(32 << 10, 256 << 10),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,8 +124,15 @@ mod tests {
 
     #[test]
     fn queues_of_all_partitions_stay_inside_half_the_budget() {
-        assert_eq!(queue_kbytes(32 << 20, 12), 1_365);
-        assert_eq!(queue_kbytes(32 << 20, 0), 4_096);
-        assert_eq!(queue_kbytes(1 << 20, 100), 64);
+        let queues = Queues { records: 1_820, kbytes: 682, fetch_bytes: 87_381 };
+        assert_eq!(Queues::new(32 << 20, 12, 2_000), queues);
+        assert_eq!(
+            Queues::new(32 << 20, 1, 2_000),
+            Queues { records: 4_000, kbytes: 4_096, fetch_bytes: 256 << 10 }
+        );
+        assert_eq!(
+            Queues::new(1 << 20, 100, 2_000),
+            Queues { records: 100, kbytes: 64, fetch_bytes: 32 << 10 }
+        );
     }
 }

@@ -19,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Commit;
+use super::fetched::FetchQueue;
 use super::partition::Partition;
 use super::poll::Seek;
 use crate::lane::{LaneShared, LaneState, lock};
@@ -192,11 +193,17 @@ impl GroupContext {
 
     fn split(&self, partition: i32, stop: &CancellationToken) -> Option<(Partition, u64, Arc<AtomicBool>)> {
         let weak = self.consumer.get()?.clone();
-        let queue = weak.upgrade()?.split_partition_queue(&self.topic, partition)?;
+        let consumer = weak.upgrade()?;
+        let queue = consumer.split_partition_queue(&self.topic, partition)?;
+        let fetched = FetchQueue::new(&*consumer, &self.topic, partition)?;
         let (nonce, stray) = (fastrand::u64(1..), Arc::new(AtomicBool::new(false)));
         let place = (self.topic.clone(), partition);
         let signals = (stray.clone(), stop.clone());
-        Some((Partition::new(queue, weak, place, nonce, signals, self.senders.clone()), nonce, stray))
+        Some((
+            Partition::new((fetched, queue), weak, place, nonce, signals, self.senders.clone()),
+            nonce,
+            stray,
+        ))
     }
 
     fn revoke(&self, consumer: &Consumer, list: &TopicPartitionList) {

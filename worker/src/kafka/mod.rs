@@ -3,6 +3,7 @@
 mod committer;
 mod config;
 mod ends;
+mod fetched;
 mod group;
 mod letters;
 mod native;

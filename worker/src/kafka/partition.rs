@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::Commit;
+use super::fetched::FetchQueue;
 use super::group::{Consumer, GroupContext, GroupSenders};
 use super::native;
 use super::poll::Seek;
@@ -28,7 +29,10 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 
 /// A partition queue with its way back to the poll thread.
 pub struct Partition {
-    queue: PartitionQueue<GroupContext>,
+    /// Given back before the client that it came from.
+    fetched: FetchQueue,
+    /// Keeps the client, and wakes the lane.
+    _queue: PartitionQueue<GroupContext>,
     consumer: Weak<Consumer>,
     topic: Arc<str>,
     partition: i32,
@@ -53,7 +57,7 @@ impl std::fmt::Debug for Partition {
 impl Partition {
     /// Wraps a queue split off before the partition is assigned.
     pub(super) fn new(
-        mut queue: PartitionQueue<GroupContext>,
+        (fetched, mut queue): (FetchQueue, PartitionQueue<GroupContext>),
         consumer: Weak<Consumer>,
         (topic, partition): (Arc<str>, i32),
         nonce: u64,
@@ -63,7 +67,7 @@ impl Partition {
         let wake = Arc::new(Notify::new());
         let waker = wake.clone();
         queue.set_nonempty_callback(move || waker.notify_one());
-        Self { queue, consumer, topic, partition, nonce, wake, stray, stop, group }
+        Self { fetched, _queue: queue, consumer, topic, partition, nonce, wake, stray, stop, group }
     }
 
     /// Runs a blocking call of the consumer beside the async runtime.
@@ -104,20 +108,9 @@ impl Source for Partition {
         if self.stray.swap(false, Ordering::Relaxed) {
             return Err(SourceError::Kafka("a record was delivered beside the partition's queue".into()));
         }
-        while let Some(message) = self.queue.poll(Duration::ZERO) {
-            let message = match message {
-                Ok(message) => message,
-                Err(KafkaError::PartitionEOF(_)) => continue,
-                Err(error) => return Err(SourceError::Kafka(error.to_string())),
-            };
-            let view = RecordView {
-                offset: message.offset(),
-                timestamp: message.timestamp().to_millis(),
-                key: message.key(),
-                value: message.payload(),
-                headers: message.headers(),
-            };
-            if take(view).is_break() {
+        while let Some(fetched) = self.fetched.next() {
+            let record = fetched.map_err(|error| SourceError::Kafka(error.to_string()))?;
+            if record.view(&mut *take).is_break() {
                 break;
             }
         }
@@ -130,7 +123,8 @@ impl Source for Partition {
     }
 
     fn position(&self) -> Option<i64> {
-        native::position(&*self.consumer.upgrade()?, &self.topic, self.partition)
+        let taken = self.fetched.next_offset();
+        taken.or_else(|| native::position(&*self.consumer.upgrade()?, &self.topic, self.partition))
     }
 
     async fn committed(&mut self) -> Result<Option<Committed>, SourceError> {
@@ -166,7 +160,9 @@ impl Source for Partition {
         let (reply, answer) = oneshot::channel();
         let seek = Seek { partition: self.partition, nonce: self.nonce, offset, reply };
         self.group.seeks.send(seek).map_err(|_| SourceError::Unassigned)?;
-        self.unless_stopped(answer).await?
+        let placed = self.unless_stopped(answer).await?;
+        self.fetched.clear();
+        placed
     }
 
     async fn confirm(&mut self, offset: i64, metadata: &str) -> Result<(), SourceError> {

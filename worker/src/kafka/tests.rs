@@ -98,3 +98,32 @@ async fn a_lane_reads_from_where_it_asked_even_right_after_the_assignment() {
     assert_eq!(read, Ok((0..RECORDS).collect()));
     stop.cancel();
 }
+
+/// Records are taken out of the client's queue many at a time: whoever stops in between is not to lose the others, and whoever
+/// is placed elsewhere is not to see them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_stops_in_the_middle_reads_on_there_and_one_placed_elsewhere_reads_from_there() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 1, 1).unwrap();
+    let servers = cluster.bootstrap_servers();
+    produce(&servers).await;
+    let stop = CancellationToken::new();
+    let partitions = group(&servers, &stop);
+
+    let mut partition = tokio::task::block_in_place(|| partitions.recv_timeout(LIMIT)).unwrap();
+    while partition.start_at(0).await.is_err() {}
+    // all are in the queue by then
+    tokio::time::sleep(ROUND_TRIP * 20).await;
+    let mut first = None;
+    let mut take_one = |record: crate::lane::ports::RecordView<'_>| {
+        first = Some(record.offset);
+        ControlFlow::Break(())
+    };
+    partition.drain(&mut take_one).unwrap();
+    assert_eq!((first, partition.position()), (Some(0), Some(1)));
+
+    while partition.start_at(0).await.is_err() {}
+    let read = tokio::time::timeout(LIMIT, read(&mut partition)).await;
+    assert_eq!(read, Ok((0..RECORDS).collect()));
+    stop.cancel();
+}

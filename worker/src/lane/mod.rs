@@ -14,11 +14,13 @@ mod start;
 mod take;
 mod writer;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
@@ -94,12 +96,18 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
     async fn consume(&mut self) -> Result<(), Halt> {
         let lane = self.context.clone();
         let restart = |error: SourceError| Halt::Restart { message: error.to_string() };
-        let mut drained = self.reader.next(&lane).await.map_err(restart)?;
+        let mut drained = self.reader.next(&lane, ready(())).await.map_err(restart)?;
         let mut flushed = Instant::now();
         while !lane.stop.is_cancelled() {
             lane.step();
-            let (stored, next) =
-                tokio::join!(store(&mut self.writer, &lane, drained), self.reader.next(&lane));
+            let (done, stored) = oneshot::channel::<()>();
+            let storing = async {
+                let _done = done;
+                store(&mut self.writer, &lane, drained).await
+            };
+            // The channel only closes.
+            let reading = self.reader.next(&lane, stored.map(drop));
+            let (stored, next) = tokio::join!(storing, reading);
             let idle = stored?;
             if idle || flushed.elapsed() >= FLUSH {
                 self.writer.flush(&lane, idle).await?;

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 
-use rdkafka::message::{BorrowedHeaders, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 
 use crate::player::PlayerId;
 use crate::report::Reason;
@@ -18,7 +18,8 @@ pub struct RecordView<'a> {
     pub timestamp: Option<i64>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    pub headers: Option<&'a BorrowedHeaders>,
+    /// Copied when asked for: only dead letters need them.
+    pub headers: &'a dyn Fn() -> Option<OwnedHeaders>,
 }
 
 impl std::fmt::Debug for RecordView<'_> {

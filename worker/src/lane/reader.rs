@@ -1,6 +1,7 @@
 //! The reading half of a lane: takes what is ready from the partition queue and decodes it into a batch.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use plaudit_crds::{OnError, Unlisted};
@@ -59,8 +60,14 @@ impl<Q: Source> Reader<Q> {
         Ok(())
     }
 
-    /// Waits for records up to the limits of a batch; without any, returns an empty one after a second.
-    pub async fn next(&mut self, lane: &LaneContext) -> Result<Drained, SourceError> {
+    /// Collects records until the batch before is stored, up to the limits of a batch. From then on it waits for more only
+    /// while they would not fill a script, and not longer than the lane's delay. Without any it returns an empty batch
+    /// after a second.
+    pub async fn next(
+        &mut self,
+        lane: &LaneContext,
+        stored: impl Future<Output = ()>,
+    ) -> Result<Drained, SourceError> {
         let mut drained = Drained {
             batch: Batch::default(),
             letters: Vec::new(),
@@ -71,6 +78,8 @@ impl<Q: Source> Reader<Q> {
             charge: lane.budget.charge(),
         };
         let mut limits = Limits { bytes: 0, full: false };
+        let mut stored = pin!(stored);
+        let mut is_stored = false;
         let started = Instant::now();
         let mut first_taken = None;
         loop {
@@ -81,7 +90,9 @@ impl<Q: Source> Reader<Q> {
                 first_taken = Some(Instant::now());
             }
             let deadline = first_taken.map_or(started + IDLE, |first| first + lane.max_delay);
-            if limits.full || lane.stop.is_cancelled() || Instant::now() >= deadline {
+            let is_enough = drained.records >= lane.cuts.script_players || Instant::now() >= deadline;
+            let has_time = first_taken.is_some() && !is_stored;
+            if limits.full || lane.stop.is_cancelled() || (is_enough && !has_time) {
                 break;
             }
             lane.step();
@@ -90,7 +101,8 @@ impl<Q: Source> Reader<Q> {
                 biased;
                 () = self.source.ready(), if lane.budget.is_available() => {}
                 () = lane.budget.available(), if !lane.budget.is_available() => {}
-                () = tokio::time::sleep_until(deadline) => {}
+                () = &mut stored, if !is_stored => is_stored = true,
+                () = tokio::time::sleep_until(deadline), if !has_time => {}
                 () = lane.stop.cancelled() => {}
             }
         }
@@ -264,7 +276,7 @@ fn dead_letter(
     refusal: Refusal,
     charge: &mut Charge,
 ) -> DeadLetter {
-    let headers = record.headers.map(rdkafka::message::BorrowedHeaders::detach);
+    let headers = (record.headers)();
     let header_bytes = |headers: &OwnedHeaders| -> usize {
         headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
     };

@@ -157,6 +157,12 @@ impl PlayerState {
         }
     }
 
+    /// Gives back memory that growing left over.
+    pub fn shrink(&mut self) {
+        self.achievements.shrink_to_fit();
+        self.watermarks.shrink_to_fit();
+    }
+
     /// Bytes this state takes in memory, roughly; what a cache counts.
     pub fn memory_bytes(&self) -> usize {
         let texts: usize = self.achievements.iter().map(|achievement| achievement.data.len()).sum();

@@ -8,6 +8,8 @@ use crate::lane::shared::StopReason;
 use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
 use crate::store::{Found, Store};
 
+/// Scripts that a round fills: what a lane holds besides its batch is in proportion.
+const ROUND_SCRIPTS: usize = 1;
 /// Keys of one MGET of chunks: a chunk may be as large as the greatest value.
 const PAGE_CHUNKS: usize = 64;
 /// A split record that is replaced under the reader so often in a row is given up for this round.
@@ -15,7 +17,7 @@ const CHUNK_READS: usize = 16;
 
 /// What was found of a player.
 pub(super) enum Loaded {
-    Cached(PlayerState),
+    Cached(Box<PlayerState>),
     /// The value of the player key.
     Stored(Found),
     /// Nobody asked: the player is presumed to be new.
@@ -29,9 +31,10 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         lane: &LaneContext,
         job: &Job<'_>,
     ) -> Result<Vec<(usize, Loaded)>, Trouble> {
-        let mut loaded = Vec::with_capacity(job.todo.len());
+        let now = &job.todo[..job.todo.len().min(ROUND_SCRIPTS * lane.cuts.script_players)];
+        let mut loaded = Vec::with_capacity(now.len());
         let mut missing = Vec::new();
-        for group in &job.todo {
+        for group in now {
             match self.cache.take(job.batch.player(*group)) {
                 Some(state) => loaded.push((*group, Loaded::Cached(state))),
                 None => missing.push(*group),

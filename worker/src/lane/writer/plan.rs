@@ -30,7 +30,7 @@ pub(super) struct Plan<'a> {
 
 /// What a player is planned from.
 pub(super) enum Found {
-    Cached(PlayerState),
+    Cached(Box<PlayerState>),
     Stored(PlayerState),
     /// The player is presumed to be new.
     Presumed,
@@ -53,7 +53,7 @@ pub(super) struct Member {
     /// What is then owed.
     pub owed: Owed,
     /// What the cache keeps.
-    pub kept: Option<PlayerState>,
+    pub kept: Option<Box<PlayerState>>,
 }
 
 /// What a script does once it ran: the players it writes, and the fence it leaves.
@@ -97,7 +97,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         plan: &mut Plan<'a>,
     ) {
         let (mut state, cached, presumed) = match found {
-            Found::Cached(state) => (state, true, false),
+            Found::Cached(state) => (*state, true, false),
             Found::Stored(state) => (state, false, false),
             Found::Presumed => (PlayerState::default(), false, true),
         };
@@ -126,7 +126,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             job.owed.add(owed);
             job.verdicts.extend(applied.verdicts);
             if keep {
-                self.cache.put(id.clone(), state);
+                self.cache.put(id.clone(), shrunk(state));
             }
             return;
         }
@@ -142,7 +142,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         part.bytes += PLAYER_BYTES + part.values.len() - begin + uploads;
         part.players.push(PlayerWrite { key, expected, value_end: part.values.len(), chunks });
         let base = (!presumed).then_some(base);
-        part.members.push(Member { group, base, owed, kept: keep.then_some(state) });
+        part.members.push(Member { group, base, owed, kept: keep.then(|| shrunk(state)) });
     }
 
     /// The planned scripts. Each compares what the one before leaves; only the last moves the position to `upto`. One
@@ -181,6 +181,12 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         base
     }
+}
+
+/// A state to keep: a list of one that grew has room for four.
+fn shrunk(mut state: PlayerState) -> Box<PlayerState> {
+    state.shrink();
+    Box::new(state)
 }
 
 /// Who was faster: a predecessor on this partition, a lane of another partition, or somebody without a watermark.
