@@ -178,10 +178,10 @@ impl WorkerConfig {
         if violations.is_empty() { Ok(()) } else { Err(ConfigError::Refused(violations)) }
     }
 
-    /// Bytes of a worker without a budget of its own: 24 MiB.
+    /// Bytes of a worker without a budget of its own: 20 MiB.
     #[must_use]
     pub fn default_memory_budget_bytes() -> u64 {
-        24 * 1024 * 1024
+        20 * 1024 * 1024
     }
 
     /// Seconds of a worker without a deadline of its own.

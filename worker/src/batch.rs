@@ -43,6 +43,9 @@ struct BatchRecord {
 
 const NONE: u32 = u32::MAX;
 
+/// A player's slot in the index, which is half empty at times.
+const INDEX_BYTES: usize = 10;
+
 /// One player's part of a batch.
 #[derive(Debug)]
 pub struct Group {
@@ -130,6 +133,14 @@ impl Batch {
         }
         group.upper = offset + 1;
         group.judged |= items_len == 0 && !delete;
+    }
+
+    /// Bytes that the batch takes in memory, roughly.
+    pub fn memory_bytes(&self) -> usize {
+        self.records.len() * size_of::<BatchRecord>()
+            + self.items.len() * size_of::<BatchItem>()
+            + self.groups.len() * (size_of::<Group>() + INDEX_BYTES)
+            + self.text.len()
     }
 
     /// The players of the batch, in order of their first record.

@@ -48,7 +48,7 @@ batch:
   maxRecords: 2000
   maxBytes: 4194304
   maxDelayMilliseconds: 20
-memoryBudgetBytes: 25165824
+memoryBudgetBytes: 20971520
 http:
   address: 127.0.0.1:0
 drainDeadlineSeconds: 5

@@ -18,9 +18,6 @@ use crate::report::{self, Reason, Refusal, Report};
 /// How long an idle lane waits before it says so.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Bytes a decoded record takes besides its payload.
-const RECORD_BYTES: usize = 128;
-
 /// What one drain of the queue yielded.
 #[derive(Debug)]
 pub struct Drained {
@@ -123,6 +120,7 @@ impl<Q: Source> Reader<Q> {
         let Self { source, next } = self;
         let now_ms = (lane.now_ms)();
         let mut tally = Tally::default();
+        let mut charged = drained.batch.memory_bytes();
         let drain = source.drain(&mut |record| {
             if record.offset < *next {
                 return ControlFlow::Continue(());
@@ -137,7 +135,9 @@ impl<Q: Source> Reader<Q> {
             *next = record.offset + 1;
             drained.upto = *next;
             drained.records += 1;
-            drained.charge.add(bytes + RECORD_BYTES);
+            let held = drained.batch.memory_bytes();
+            drained.charge.add(held - charged);
+            charged = held;
             limits.bytes += bytes;
             limits.full = drained.records >= lane.max_records || limits.bytes >= lane.max_bytes;
             if limits.full || !lane.budget.is_available() {
@@ -280,7 +280,8 @@ fn dead_letter(
     let header_bytes = |headers: &OwnedHeaders| -> usize {
         headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
     };
-    charge.add(headers.as_ref().map_or(0, header_bytes));
+    let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+    charge.add(bytes + headers.as_ref().map_or(0, header_bytes));
     DeadLetter {
         partition: lane.shared.partition,
         offset: record.offset,
