@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::MemoryBudget;
 use crate::ids::WriteId;
 use crate::kafka::{
-    GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
-    producer_config, reader_config,
+    GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config, reader_config,
 };
 use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
@@ -160,11 +159,7 @@ fn spawn_lane(
     mutation: Mutation,
     cache_bytes: usize,
 ) -> Result<SpawnLane, WorkerError> {
-    let outbox = KafkaOutbox::new(
-        &producer_config(&config.source.bootstrap_servers),
-        reader_config(&config.source.bootstrap_servers),
-        config.clone(),
-    )?;
+    let outbox = KafkaOutbox::new(config.clone())?;
     // Half of the budget is the client's, an eighth the caches', and an eighth for what lanes are writing.
     let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
     let policies = Policies::new(&config.achievements);

@@ -26,6 +26,7 @@ use crate::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions, jemalloc};
 use backlog::Scenario;
 pub use baseline::BaselineArgs;
 use figures::Figures;
+pub use machine::peak_mebibytes;
 use subject::{Measure, Subject};
 
 /// Measure reports per second, CPU and memory of a worker beside the bare minimum of work.

@@ -69,6 +69,11 @@ impl Worker {
         self.process.pid()
     }
 
+    /// The most memory it has had resident, in MiB.
+    pub fn peak_mebibytes(&self) -> Result<f64> {
+        crate::bench::peak_mebibytes(self.pid())
+    }
+
     /// Whether it has not ended.
     pub fn is_running(&mut self) -> bool {
         self.process.check().is_ok()

@@ -273,13 +273,12 @@ async fn commit(
         world.way(lane).await;
         let lost = world.fails();
         if lost && world.state().rng.bool() {
+            shared.committed.store(UNKNOWN, Ordering::Relaxed);
             return;
         }
         let accepted = world.commit(lane, shared.partition, offset, &metadata);
         world.way(lane).await;
-        if accepted && !lost {
-            shared.committed.store(offset, Ordering::Relaxed);
-        }
+        shared.committed.store(if accepted && !lost { offset } else { UNKNOWN }, Ordering::Relaxed);
     });
     let _ = sent.await;
 }

@@ -10,6 +10,7 @@ mod importing;
 mod languages;
 mod local;
 mod network;
+mod overload;
 mod protoc;
 mod reading;
 mod starts;

@@ -94,6 +94,11 @@ fn commit_lanes(consumer: &Consumer, lanes: &[Arc<LaneShared>]) {
         Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
         Err(error) => {
             context.metrics.commits.with_label_values(&["error"]).inc();
+            // The group may hold these offsets all the same: after a restart that went back, what was committed before
+            // has to be committed again.
+            for (lane, _) in due {
+                lane.committed.store(UNKNOWN, Ordering::Relaxed);
+            }
             tracing::warn!(%error, "commit refused; it is tried again");
         }
     }

@@ -60,21 +60,36 @@ pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
 }
 
 /// Settings of the producer of dead letters.
-pub fn producer_config(bootstrap_servers: &str) -> ClientConfig {
-    let mut client = base(bootstrap_servers);
+pub fn letters_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = producer(bootstrap_servers);
     client
-        // At least once needs no more than acknowledgements: an idempotent producer that loses its sequence fails for
-        // good, and every later letter with it.
-        .set("enable.idempotence", "false")
-        .set("acks", "all")
         // Each letter is a batch of its own, sent at once: a topic that finds a batch too large does not say which of
         // its letters is.
         .set("batch.num.messages", "1")
         .set("linger.ms", "0")
-        // Lanes wait for their letters and try again themselves.
-        .set("message.timeout.ms", "10000")
+        // Each request takes several times its letter: a thousand at once would be tens of megabytes.
+        .set("max.in.flight.requests.per.connection", "32")
         // Whether a letter is too large is for its topic to say.
         .set("message.max.bytes", "10485760");
+    client
+}
+
+/// Settings of the producer of unlocks, which are small.
+pub fn unlocks_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = producer(bootstrap_servers);
+    client.set("linger.ms", "1").set("compression.type", "lz4");
+    client
+}
+
+fn producer(bootstrap_servers: &str) -> ClientConfig {
+    let mut client = base(bootstrap_servers);
+    client
+        // At least once needs no more than acknowledgements: an idempotent producer that loses its sequence fails for
+        // good, and every later record with it.
+        .set("enable.idempotence", "false")
+        .set("acks", "all")
+        // Lanes wait for acknowledgements and try again themselves.
+        .set("message.timeout.ms", "10000");
     client
 }
 

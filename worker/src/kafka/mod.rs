@@ -16,7 +16,7 @@ mod tests;
 mod topic;
 mod unlocks;
 
-pub use config::{consumer_config, producer_config, reader_config};
+pub use config::{consumer_config, reader_config};
 pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};
 pub use outbox::KafkaOutbox;
 pub use partition::Partition;

@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+use super::config::{letters_config, reader_config, unlocks_config};
 use super::letters::{Cut, Envelope, Origin};
 use super::refetch;
 use super::unlocks::{self, Announcement};
@@ -18,10 +19,12 @@ use crate::lane::ports::{DeadLetter, Outbox, Refused, SourceError, Unlock};
 /// Room in the producer's queue is waited for so long; the lane tries again.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Producer of dead letters and unlocks; cheap to clone.
+/// Producers of dead letters and unlocks; cheap to clone.
 #[derive(Clone)]
 pub struct KafkaOutbox {
-    producer: FutureProducer,
+    letters: FutureProducer,
+    /// None where there is no topic of unlocks.
+    unlocks: Option<FutureProducer>,
     reader: Arc<ClientConfig>,
     config: Arc<WorkerConfig>,
     origin: Origin,
@@ -34,19 +37,18 @@ impl std::fmt::Debug for KafkaOutbox {
 }
 
 impl KafkaOutbox {
-    /// Sends to the topics of `config`; reads refused records of its source topic again with `reader`.
+    /// Sends to the topics of `config`; reads refused records of its source topic again.
     ///
     /// # Errors
-    /// When the client refuses its settings.
-    pub fn new(
-        producer: &ClientConfig,
-        reader: ClientConfig,
-        config: Arc<WorkerConfig>,
-    ) -> Result<Self, KafkaError> {
+    /// When a client refuses its settings.
+    pub fn new(config: Arc<WorkerConfig>) -> Result<Self, KafkaError> {
         let source = &config.source;
+        let servers = &source.bootstrap_servers;
         let origin =
             Origin { topic: source.topic.as_str().into(), group: source.consumer_group.as_str().into() };
-        Ok(Self { producer: producer.create()?, reader: Arc::new(reader), config, origin })
+        let letters = letters_config(servers).create()?;
+        let unlocks = config.unlocks.topic.as_ref().map(|_| unlocks_config(servers).create()).transpose()?;
+        Ok(Self { letters, unlocks, reader: Arc::new(reader_config(servers)), config, origin })
     }
 
     /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
@@ -54,7 +56,7 @@ impl KafkaOutbox {
         let topic = &self.config.dead_letters.topic;
         let mut sent = Ok(());
         for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
-            sent = self.produce(topic, self.origin.envelope(letter, cut)).await;
+            sent = produce(&self.letters, topic, self.origin.envelope(letter, cut)).await;
             let is_too_large = |error: &KafkaError| {
                 error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
             };
@@ -68,26 +70,28 @@ impl KafkaOutbox {
     }
 
     async fn announce_one(&self, unlock: &Unlock) -> Result<(), SourceError> {
-        let Some(topic) = &self.config.unlocks.topic else { return Ok(()) };
+        let (Some(topic), Some(producer)) = (&self.config.unlocks.topic, &self.unlocks) else {
+            return Ok(());
+        };
         let Announcement { id, key, value } =
             unlocks::announcement(unlock, &self.origin.group, self.config.source.format);
         let headers = OwnedHeaders::new().insert(Header { key: "plaudit-id", value: Some(&id) });
         let envelope = Envelope { key: Some(key.as_bytes()), value: Some(&value), headers };
-        self.produce(topic, envelope)
+        produce(producer, topic, envelope)
             .await
             .map_err(|error| SourceError::Kafka(format!("cannot send to the unlock topic {topic}: {error}")))
     }
+}
 
-    async fn produce(&self, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
-        let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(envelope.headers);
-        if let Some(key) = envelope.key {
-            record = record.key(key);
-        }
-        if let Some(value) = envelope.value {
-            record = record.payload(value);
-        }
-        self.producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
+async fn produce(producer: &FutureProducer, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
+    let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(envelope.headers);
+    if let Some(key) = envelope.key {
+        record = record.key(key);
     }
+    if let Some(value) = envelope.value {
+        record = record.payload(value);
+    }
+    producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
 }
 
 impl Outbox for KafkaOutbox {
