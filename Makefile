@@ -32,6 +32,8 @@ chaos: setup ## random faults on real servers, each schedule checked: 15 s each 
 	cargo run -q -p plaudit-tests -- chaos
 
 check: setup ## formatting, lints, licences and advisories
+	@tools/setup go
+	tools/go-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	tools/deny

@@ -137,6 +137,8 @@ fn config(load: &Load) -> ClientConfig {
     config
         .set("bootstrap.servers", &load.bootstrap_servers)
         .set("client.id", "plaudit-load")
+        // A client that forgot its broker while that was starting would look for it again after five minutes.
+        .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
         .set("acks", "all")
         // A retry of the client's own must not look like a duplicate report.
         .set("enable.idempotence", "true")

@@ -100,6 +100,8 @@ impl Offsets {
             .set("bootstrap.servers", &pipeline.source.bootstrap_servers)
             .set("group.id", &pipeline.source.consumer_group)
             .set("client.id", "plaudit-monitor")
+            // A client that forgot its broker while that was starting would look for it again after five minutes.
+            .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
             .set("enable.auto.commit", "false")
             .set("allow.auto.create.topics", "false")
             .set("socket.timeout.ms", DEADLINE.as_millis().to_string())

@@ -90,6 +90,7 @@ fn send(
 fn producer(bootstrap: &str, deliveries: Deliveries) -> Result<BaseProducer<Deliveries>, KafkaError> {
     ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
+        .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
         .set("partitioner", "murmur2_random")
         .set("enable.idempotence", "true")
         .set("compression.type", "lz4")

@@ -101,6 +101,9 @@ fn base(bootstrap_servers: &str) -> ClientConfig {
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "10000")
+        // A client that forgot its broker while that was starting asks the bootstrap servers again after this: by default
+        // it is five minutes without a connection.
+        .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
         .set("allow.auto.create.topics", "false")
         .set_log_level(RDKafkaLogLevel::Warning);
     client
