@@ -219,7 +219,8 @@ impl Run<'_> {
     fn grow(&mut self, partitions: usize) -> Result<()> {
         // A store that loses the new partitions' fences would be another store to them.
         self.wait_for(|ending| ending.is_loss() || ending.is_resumption())?;
-        let now = self.scene.log()?.ends()?.len();
+        // a broker that has just started may not lead its partitions yet
+        let now = until("the partitions", BEGIN, || Ok(self.scene.log()?.ends().ok()))?.len();
         self.kafka.add_partitions(&self.scene.config.source.topic, now + partitions)?;
         // The group looks for new partitions twice a minute, and whenever somebody joins.
         self.fleet.replace(None)
