@@ -32,8 +32,8 @@ pub fn allocated_bytes() -> u64 {
     0
 }
 
-/// Lets threads share two heaps, where the allocator would give each its own: what one thread fetched, another one frees, and a heap
-/// for each holds on to a multiple. To be called before threads start.
+/// Lets threads share two heaps, where the allocator would give each its own: what one thread fetched, another one frees,
+/// and a heap for each holds on to a multiple. To be called before threads start.
 pub fn share_heaps() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: `mallopt` only sets a parameter of the allocator.

@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caches_of_all_partitions_stay_inside_a_quarter_of_the_budget() {
+    fn the_caches_of_all_partitions_stay_inside_an_eighth_of_the_budget() {
         assert_eq!(cache_share(96 << 20, 1), 1 << 20);
         assert_eq!(cache_share(96 << 20, 12), 1 << 20);
         assert_eq!(cache_share(96 << 20, 120), (12 << 20) / 120);

@@ -91,6 +91,8 @@ impl Knobs {
         let max_value_bytes = of(&[200, 400, 16_384]) as usize;
         let cuts = Cuts {
             script_players: of(&[1, 2, 256]) as usize,
+            // several scripts in a round, as large values make them
+            round_players: 256,
             page_keys: of(&[1, 2, 256]) as usize,
             round_bytes: of(&[1, 300, 1 << 20]) as usize,
             newcomers_row: of(&[1, 3, 512]) as u32,

@@ -44,7 +44,7 @@ fn a_player_who_reports_all_the_time_is_written_once_a_batch() -> Result<()> {
     const HOT: u64 = 50_000;
     let stack = shared();
     let scene = Scene::new((&stack.kafka, &stack.valkey), "hot", PARTITIONS, |_| ())?;
-    let hot = Mix { order: PlayerOrder::InTurn { reports_each: HOT }, ..smooth_mix(2, 1) };
+    let hot = Mix { spread: false, order: PlayerOrder::InTurn { reports_each: HOT }, ..smooth_mix(2, 1) };
     scene.load(hot, HOT, 0.0)?;
     scene.load(Mix { first_uin: 1_000_000, ..smooth_mix(3, 5_000) }, 20_000, 0.0)?;
     let worker = scene.start_worker()?;

@@ -24,6 +24,8 @@ pub struct Cuts {
     pub script_players: usize,
     /// Keys of one MGET.
     pub page_keys: usize,
+    /// Players that one round loads, merges and writes: what a lane holds besides its batch is in proportion.
+    pub round_players: usize,
     /// Bytes that one round loads, roughly: what a lane holds besides its batch is a few times this.
     pub round_bytes: usize,
     /// A first guess that players are new needs so many in a row that the store did not know.
@@ -32,7 +34,13 @@ pub struct Cuts {
 
 impl Default for Cuts {
     fn default() -> Self {
-        Self { script_players: 256, page_keys: 256, round_bytes: 1 << 20, newcomers_row: 512 }
+        Self {
+            script_players: 256,
+            page_keys: 256,
+            round_players: 256,
+            round_bytes: 1 << 20,
+            newcomers_row: 512,
+        }
     }
 }
 

@@ -8,8 +8,6 @@ use crate::lane::shared::StopReason;
 use crate::player::{Decoded, Layout, Manifest, PlayerId, PlayerState, RecordError};
 use crate::store::{Found, Store};
 
-/// Scripts that a round fills: what a lane holds besides its batch is in proportion.
-const ROUND_SCRIPTS: usize = 1;
 /// Keys of one MGET of chunks: a chunk may be as large as the greatest value.
 const PAGE_CHUNKS: usize = 64;
 /// A split record that is replaced under the reader so often in a row is given up for this round.
@@ -31,7 +29,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         lane: &LaneContext,
         job: &Job<'_>,
     ) -> Result<Vec<(usize, Loaded)>, Trouble> {
-        let now = &job.todo[..job.todo.len().min(ROUND_SCRIPTS * lane.cuts.script_players)];
+        let now = &job.todo[..job.todo.len().min(lane.cuts.round_players)];
         let mut loaded = Vec::with_capacity(now.len());
         let mut missing = Vec::new();
         for group in now {
