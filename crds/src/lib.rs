@@ -6,6 +6,7 @@ mod achievements;
 mod check;
 mod file;
 mod forms;
+mod pods;
 mod properties;
 mod relations;
 mod resource;
@@ -17,6 +18,7 @@ mod yaml;
 pub use achievements::{AchievementType, Achievements, DeadLetters, OnError, Policy, Unlisted, Unlocks};
 pub use check::{Violation, Violations};
 pub use file::{FileError, crd_yaml};
+pub use pods::WorkerPods;
 pub use properties::Properties;
 pub use resource::{
     AchievementPipeline, AchievementPipelineSpec, Format, GroupProtocol, InitialOffset, OnRetentionLoss,

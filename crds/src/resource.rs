@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::achievements::{Achievements, DeadLetters, Unlocks};
 use crate::forms;
+use crate::pods::WorkerPods;
 use crate::properties::Properties;
 use crate::relations;
 use crate::scaling::{Batch, Scaling};
@@ -57,6 +58,9 @@ pub struct AchievementPipelineSpec {
     /// How many workers run.
     #[serde(default)]
     pub scaling: Scaling,
+    /// The workers' pods.
+    #[serde(default)]
+    pub worker: WorkerPods,
     /// True stops all workers, and keeps everything else.
     #[serde(default)]
     pub suspend: bool,

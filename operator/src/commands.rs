@@ -3,10 +3,13 @@
 mod crd;
 mod import;
 mod local;
+mod operator;
 mod pipeline_file;
+mod plan;
 mod players;
 mod report;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -23,6 +26,10 @@ struct Cli {
 enum Command {
     /// Print the CustomResourceDefinition of AchievementPipeline.
     Crd,
+    /// Look after the pipelines of a Kubernetes cluster.
+    Operator(operator::Args),
+    /// Show what the operator would do with a pipeline: its decision and the objects it applies.
+    Plan(plan::Args),
     /// Run a pipeline on this machine, with processes as workers.
     Local(local::Args),
     /// Write reports.
@@ -78,6 +85,8 @@ pub fn main() -> ExitCode {
 fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     match command {
         Command::Crd => crd::run(),
+        Command::Operator(args) => operator::run(&args),
+        Command::Plan(args) => plan::run(&args),
         Command::Local(args) => local::run(&args),
         Command::Report(command) => report::run(command),
         Command::Players(command) => players::run(command),
@@ -99,6 +108,18 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
             }
             crate::load::run(&load)
         }
+    }
+}
+
+/// Writes a result to standard output.
+fn print(text: &str) -> anyhow::Result<()> {
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give a number of seconds from 0.1 to 60".to_owned()),
     }
 }
 

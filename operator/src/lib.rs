@@ -3,12 +3,15 @@
 //! `pipeline` (parse) → `observe` → `plan` → apply. `pipeline`, `plan`, `status` and `screen` are pure: no client, no clock; time is an
 //! argument. `local` applies a plan to processes of this machine.
 
+pub mod children;
 pub mod commands;
+pub mod controller;
 pub mod load;
 pub mod local;
 pub mod observe;
 pub mod pipeline;
 pub mod plan;
+pub mod pods;
 pub mod screen;
 pub mod snapshot;
 pub mod status;

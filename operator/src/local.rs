@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::observe::Monitor;
+use crate::observe::{LanesReport, Monitor};
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
@@ -71,6 +71,12 @@ pub fn run(options: Options, show: &mut dyn FnMut(&Snapshot)) -> Result<(), Loca
         let runner = Runner::new(options)?;
         runner.run(signals, show).await
     })
+}
+
+/// What the worker at this address says about its lanes; `None` when it does not answer in time.
+pub(crate) async fn lanes_of(address: &str) -> Option<LanesReport> {
+    let answer = http::get(address, "/lanes").await.filter(|answer| answer.status == 200)?;
+    serde_json::from_str(&answer.body).ok()
 }
 
 struct Signals {

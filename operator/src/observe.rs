@@ -16,6 +16,21 @@ pub struct Observed {
     pub source: SourceState,
     /// The workers that should run, by name.
     pub workers: BTreeMap<String, WorkerState>,
+    /// What keeps workers from being there at all.
+    pub trouble: Option<Trouble>,
+    /// Workers are replaced by ones with another configuration.
+    pub rolls_out: bool,
+    /// Why this pipeline must not run beside an older one.
+    pub conflict: Option<String>,
+}
+
+/// What keeps a worker from running: one word, and a sentence without its subject.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// One word for machines.
+    pub reason: String,
+    /// What happened, and what to do.
+    pub message: String,
 }
 
 /// What is known of the topic.
@@ -66,7 +81,7 @@ pub struct WorkerState {
     /// It answers, and says that it is ready.
     pub ready: bool,
     /// Why it does not run, as far as is known.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
     /// What it says about its lanes; `None` when it did not answer.
     pub report: Option<LanesReport>,
 }

@@ -9,6 +9,11 @@ use plaudit_crds::{
     Violation, Violations,
 };
 
+use crate::pods::{self, PodSettings};
+
+/// A worker finishes its batches and leaves its group within this, in seconds: its drain deadline, and as long to leave.
+pub const LEAST_GRACE_SECONDS: i64 = 20;
+
 /// One pipeline as planner and workers see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pipeline {
@@ -32,6 +37,8 @@ pub struct Pipeline {
     pub batch: Batch,
     /// The rules for the number of workers.
     pub scaling: ScalingRules,
+    /// The workers' pods.
+    pub pods: PodSettings,
 }
 
 /// What decides about the number of workers.
@@ -78,6 +85,8 @@ pub fn parse(object: &AchievementPipeline) -> Result<Pipeline, Rejection> {
     let spec = &object.spec;
     let source =
         source(&spec.source, &namespace, &name).map_err(|violation| rejection(vec![violation].into()))?;
+    let pods =
+        pods::parse(&spec.worker, LEAST_GRACE_SECONDS).map_err(|violations| rejection(violations.into()))?;
     let dead_letters =
         WorkerDeadLetters { topic: spec.dead_letters_topic(), on_error: spec.dead_letters.on_error };
     Ok(Pipeline {
@@ -89,6 +98,7 @@ pub fn parse(object: &AchievementPipeline) -> Result<Pipeline, Rejection> {
         dead_letters,
         batch: spec.batch.clone(),
         scaling: scaling(&spec.scaling, spec.suspend),
+        pods,
         namespace,
         name,
     })
@@ -243,6 +253,7 @@ spec:
                     scale_in_window: Duration::from_secs(300),
                     suspend: false,
                 },
+                pods: PodSettings::default(),
             }
         );
     }

@@ -82,6 +82,15 @@ pub fn plan(rules: &ScalingRules, inputs: Inputs, window: &mut ScaleInWindow, no
     finish(rules, inputs, steps)
 }
 
+/// No worker, for a reason that has nothing to do with lag.
+pub fn none(rules: &ScalingRules, inputs: Inputs, reason: &str, message: &str) -> Plan {
+    let steps = Steps { formula: None, clamps: Vec::new(), result: 0, reason: Reason::Suspended };
+    let mut plan = finish(rules, inputs, steps);
+    reason.clone_into(&mut plan.decision.reason);
+    message.clone_into(&mut plan.decision.message);
+    plan
+}
+
 /// ceil(lag / lagThreshold); `None` while the lag is unknown.
 fn formula(rules: &ScalingRules, inputs: Inputs) -> Option<u32> {
     let asked = inputs.lag?.div_ceil(rules.lag_threshold.max(1));

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use plaudit_crds::{AchievementPipelineStatus, LastDecision};
 
-use crate::observe::{Observed, SourceState};
+use crate::observe::{Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::{Pipeline, Rejection};
 use crate::plan::Plan;
 
@@ -50,6 +50,7 @@ pub fn status(
             .lag(pipeline.starts_at_log_start())
             .map(|lag| quantised(lag, pipeline.scaling.lag_threshold)),
         last_decision: Some(decision(plan, previous)),
+        selector: previous.and_then(|status| status.selector.clone()),
     }
 }
 
@@ -61,7 +62,30 @@ pub fn rejected(
     previous: Option<&AchievementPipelineStatus>,
     now: Timestamp,
 ) -> AchievementPipelineStatus {
-    let verdict = Verdict::new("False", "InvalidSpec", rejection.violations.to_string());
+    invalid(rejection.violations.to_string(), generation, previous, now)
+}
+
+/// The status of an object that cannot even be decoded: its CRD is of another version than this program.
+#[must_use]
+pub fn undecodable(
+    error: &str,
+    generation: Option<i64>,
+    previous: Option<&AchievementPipelineStatus>,
+    now: Timestamp,
+) -> AchievementPipelineStatus {
+    let message = format!(
+        "the object cannot be read: {error}; correct the field, or bring CRD and operator to the same version"
+    );
+    invalid(message, generation, previous, now)
+}
+
+fn invalid(
+    message: String,
+    generation: Option<i64>,
+    previous: Option<&AchievementPipelineStatus>,
+    now: Timestamp,
+) -> AchievementPipelineStatus {
+    let verdict = Verdict::new("False", "InvalidSpec", message);
     let mut status = previous.cloned().unwrap_or_default();
     status.observed_generation = generation;
     let others = status.conditions.iter().filter(|condition| condition.type_ != "Ready").cloned();
@@ -82,6 +106,9 @@ pub fn quantised(lag: u64, lag_threshold: u64) -> i64 {
 }
 
 fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verdict {
+    if let Some(conflict) = &observed.conflict {
+        return Verdict::new("False", "Conflict", conflict.clone());
+    }
     if pipeline.scaling.suspend {
         return Verdict::new("False", "Suspended", "the pipeline is suspended");
     }
@@ -145,20 +172,23 @@ fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: &Plan) -> V
     let (ready, wanted) = (observed.ready_workers(), plan.replicas);
     let needed = pipeline.scaling.min_replicas.min(wanted);
     let message = format!("{ready} of {wanted} workers are ready");
-    let trouble = observed.workers.iter().find_map(|(name, worker)| Some((name, worker.trouble.as_ref()?)));
-    match trouble {
+    let of_worker = |(name, worker): (&String, &WorkerState)| {
+        let trouble = worker.trouble.clone()?;
+        Some(Trouble { message: format!("{name} {}", trouble.message), ..trouble })
+    };
+    match observed.trouble.clone().or_else(|| observed.workers.iter().find_map(of_worker)) {
         None if ready >= needed => Verdict::new("True", "Available", message),
         None => Verdict::new("False", "Starting", message),
-        Some((name, trouble)) if ready >= needed => {
-            Verdict::new("True", "Restarting", format!("{message}; {name} {trouble}"))
+        Some(trouble) => {
+            let status = if ready >= needed { "True" } else { "False" };
+            Verdict::new(status, &trouble.reason, format!("{message}; {}", trouble.message))
         }
-        Some((name, trouble)) => Verdict::new("False", "Restarting", format!("{message}; {name} {trouble}")),
     }
 }
 
 fn scaling_active(plan: &Plan) -> Verdict {
     match plan.decision.reason.as_str() {
-        reason @ ("UnknownLag" | "Paused" | "Suspended") => {
+        reason @ ("UnknownLag" | "Paused" | "Suspended" | "Conflict") => {
             Verdict::new("False", reason, plan.decision.message.clone())
         }
         _ => Verdict::new("True", "FollowsLag", "the number of workers follows the lag"),
@@ -232,7 +262,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::observe::{Committed, Lane, LanesReport, PartitionOffsets, WorkerState};
+    use crate::observe::{Committed, Lane, LanesReport, PartitionOffsets};
     use crate::pipeline::parse;
     use crate::pipeline::tests::object;
     use crate::plan::{Inputs, ScaleInWindow, plan};
@@ -260,13 +290,17 @@ mod tests {
         WorkerState { ready: true, trouble: None, report: Some(report) }
     }
 
+    fn exited() -> Trouble {
+        Trouble { reason: "Restarting".to_owned(), message: "exited with status 1".to_owned() }
+    }
+
     fn running() -> Lane {
         Lane { state: "running".to_owned(), ..Lane::default() }
     }
 
     fn observed(source: SourceState, workers: Vec<WorkerState>) -> Observed {
         let workers = workers.into_iter().enumerate().map(|(index, worker)| (format!("w-{index}"), worker));
-        Observed { source, workers: workers.collect() }
+        Observed { source, workers: workers.collect(), ..Observed::default() }
     }
 
     fn decide(
@@ -332,8 +366,7 @@ mod tests {
         let down = worker(lane("waiting", "StoreUnavailable", "connection refused"));
         let letters = worker(lane("waiting", "DeadLetterUnavailable", "cannot send to reports.dead-letters"));
         let in_use = worker(lane("stopped", "StoreInUse", "the store belongs to group other"));
-        let crashed =
-            WorkerState { trouble: Some("exited with status 1".to_owned()), ..WorkerState::default() };
+        let crashed = WorkerState { trouble: Some(exited()), ..WorkerState::default() };
         let cases = [
             (
                 "",
@@ -394,8 +427,7 @@ mod tests {
     #[test]
     fn ready_does_not_flap_while_the_fleet_grows_or_a_worker_restarts() {
         let pipeline = pipeline("");
-        let crashed =
-            WorkerState { trouble: Some("exited with status 1".to_owned()), ..WorkerState::default() };
+        let crashed = WorkerState { trouble: Some(exited()), ..WorkerState::default() };
         let twelve = SourceState::Found(
             (0..12)
                 .map(|partition| PartitionOffsets {

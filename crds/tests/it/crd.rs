@@ -6,6 +6,8 @@ use kube::CustomResourceExt;
 use plaudit_crds::{AchievementPipeline, crd_yaml};
 use serde_json::Value;
 
+const FREE_FORMS: [&str; 2] = ["spec.worker.resources", "spec.worker.template"];
+
 /// The schema of the object, as the API server gets it.
 pub(crate) fn schema() -> Value {
     let crd = serde_json::to_value(AchievementPipeline::crd()).expect("a CRD is JSON");
@@ -61,6 +63,8 @@ fn collect_unbounded(schema: &Value, path: &str, unbounded: &mut Vec<String>) {
         }
         Some("integer") => schema["minimum"].is_number() && schema["maximum"].is_number(),
         Some("array") => schema["maxItems"].is_u64(),
+        // Kubernetes' own forms: the operator reads them into Kubernetes' own types.
+        Some("object") if FREE_FORMS.contains(&path) => true,
         Some("object") => schema["properties"].is_object() && schema["additionalProperties"].is_null(),
         Some("boolean") => true,
         _ => false,

@@ -35,6 +35,7 @@ fn defaults_are_filled() {
             "deadLetters": {"onError": "deadLetter"},
             "batch": {"maxRecords": 2000, "maxBytes": 4_194_304, "maxDelayMilliseconds": 20},
             "scaling": {"minReplicas": 1, "lagThreshold": 10000, "paused": "none", "behavior": {"scaleInWindowSeconds": 300}},
+            "worker": {},
             "suspend": false,
         })
     );
@@ -200,7 +201,7 @@ fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
         (("/spec/suspend", json!("yes")), r#"spec.suspend: "yes" is not true or false; write true or false"#),
         (
             ("/spec/security", json!({})),
-            "spec.security: is not a known field; remove it, or use achievements, batch, deadLetters, scaling, source, store, suspend or unlocks",
+            "spec.security: is not a known field; remove it, or use achievements, batch, deadLetters, scaling, source, store, suspend, unlocks or worker",
         ),
     ];
 

@@ -36,7 +36,7 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t = Output::Auto)]
     output: Output,
     /// Seconds between two looks at lag and workers.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = super::seconds)]
     poll_seconds: f64,
 }
 
@@ -151,11 +151,4 @@ fn printer(output: Output) -> impl FnMut(&Snapshot) {
 fn redrawn(text: &str) -> String {
     let lines: String = text.lines().map(|line| format!("{line}\x1b[K\r\n")).collect();
     format!("\x1b[H{lines}\x1b[J")
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) if (0.1..=60.0).contains(&seconds) => Ok(seconds),
-        _ => Err("give a number of seconds from 0.1 to 60".to_owned()),
-    }
 }

@@ -9,7 +9,7 @@ use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 
 use super::ask::Answer;
 use super::fleet::{Fleet, Slot, State, worker_name};
-use crate::observe::{LanesReport, Observed, SourceState, WorkerState};
+use crate::observe::{LanesReport, Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::Pipeline;
 use crate::plan::{Inputs, ScaleInWindow, plan};
 use crate::snapshot::{Rate, Snapshot, Totals, WorkerView, partitions};
@@ -63,7 +63,7 @@ impl Look {
     ) -> Snapshot {
         let workers =
             fleet.slots().map(|(index, slot)| (worker_name(index), worker_state(slot, answers.get(&index))));
-        let observed = Observed { source, workers: workers.collect() };
+        let observed = Observed { source, workers: workers.collect(), ..Observed::default() };
         let starts_at_log_start = self.pipeline.starts_at_log_start();
         let inputs = Inputs {
             lag: observed.lag(starts_at_log_start),
@@ -121,13 +121,15 @@ fn announce(before: Option<&AchievementPipelineStatus>, after: &AchievementPipel
 
 fn worker_state(slot: &Slot, answer: Option<&Answer>) -> WorkerState {
     let report = answer.and_then(|answer| answer.report.clone());
+    let trouble = || {
+        let message = slot.trouble.clone()?;
+        Some(Trouble { reason: "Restarting".to_owned(), message })
+    };
     match slot.state {
-        State::Running { .. } => WorkerState {
-            ready: answer.is_some_and(|answer| answer.ready),
-            trouble: slot.trouble.clone(),
-            report,
-        },
-        State::Waiting { .. } => WorkerState { ready: false, trouble: slot.trouble.clone(), report: None },
+        State::Running { .. } => {
+            WorkerState { ready: answer.is_some_and(|answer| answer.ready), trouble: trouble(), report }
+        }
+        State::Waiting { .. } => WorkerState { ready: false, trouble: trouble(), report: None },
         // It still owns partitions, but it is not one of those that should run.
         State::Draining { .. } => WorkerState { ready: false, trouble: None, report },
     }

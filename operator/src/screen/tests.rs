@@ -34,6 +34,7 @@ fn snapshot(count: i32, spec: &str) -> Snapshot {
     let observed = Observed {
         source: SourceState::Found(offsets.collect()),
         workers: [("w-0".to_owned(), worker(0)), ("w-1".to_owned(), worker(1))].into(),
+        ..Observed::default()
     };
     let inputs = Inputs { lag: observed.lag(true), partitions: observed.partitions(), replicas: Some(1) };
     let plan = plan(&pipeline.scaling, inputs, &mut ScaleInWindow::default(), Duration::ZERO);

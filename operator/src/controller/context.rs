@@ -1,0 +1,77 @@
+//! What all looks share: clients, stores, and what is remembered of each pipeline.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use plaudit_crds::AchievementPipeline;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::Options;
+use super::memory::Memory;
+use super::questions::Asker;
+use super::rivals::Claims;
+use super::watch::Stores;
+
+/// A pipeline as it comes from the API server: one that cannot be decoded must not hide the others.
+pub(super) type Guarded = DeserializeGuard<AchievementPipeline>;
+
+/// Shared by all looks.
+pub(super) struct Context {
+    pub client: kube::Client,
+    pub options: Options,
+    pub stores: Stores,
+    pub known: Arc<Known>,
+    pub asker: Asker,
+    begin: Instant,
+}
+
+/// What is known of pipelines by their UID; the watch drops those that are gone.
+#[derive(Default)]
+pub(super) struct Known {
+    pub claims: Mutex<Claims>,
+    memories: Mutex<HashMap<String, Arc<Mutex<Memory>>>>,
+}
+
+impl Context {
+    pub fn new(
+        client: kube::Client,
+        options: Options,
+        (stores, known): (Stores, Arc<Known>),
+        wake: UnboundedSender<ObjectRef<Guarded>>,
+    ) -> Self {
+        let asker = Asker::new(wake);
+        Self { client, options, stores, known, asker, begin: Instant::now() }
+    }
+
+    /// Time since the controller began; it never goes back.
+    pub fn now(&self) -> Duration {
+        self.begin.elapsed()
+    }
+}
+
+impl Known {
+    /// What is remembered of a pipeline.
+    pub fn memory(&self, uid: &str) -> Arc<Mutex<Memory>> {
+        lock(&self.memories).entry(uid.to_owned()).or_default().clone()
+    }
+
+    /// Forgets a pipeline, so that its lag is no longer watched; gives the pipelines that waited for it.
+    pub fn forget(&self, uid: &str) -> Vec<String> {
+        lock(&self.memories).remove(uid);
+        lock(&self.claims).remove(uid)
+    }
+
+    /// Forgets all pipelines but these.
+    pub fn retain(&self, present: &BTreeSet<String>) -> Vec<String> {
+        lock(&self.memories).retain(|uid, _| present.contains(uid));
+        lock(&self.claims).retain(present)
+    }
+}
+
+/// A lock whose holder panicked holds nothing half done: every value in it is replaced whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,145 @@
+//! What a new status says for the first time: the events of a pipeline, each once.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use plaudit_crds::AchievementPipelineStatus;
+
+/// One thing that happened, for `kubectl describe` and `kubectl events`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Fact {
+    /// Something a person should look at.
+    pub warning: bool,
+    /// One word.
+    pub reason: String,
+    /// One sentence.
+    pub note: String,
+}
+
+/// Reasons that pass by themselves, a moment after something was asked for.
+const PASSING: [&str; 3] = ["Starting", "NotYetObserved", "NoWorker"];
+
+/// What happened between two statuses. A status is kept in the cluster, so a restart repeats nothing.
+#[must_use]
+pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipelineStatus) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    facts.extend(scaled(before, after));
+    facts.extend(grown(before, after));
+    let changed = after.conditions.iter().filter(|now| {
+        let was = before.and_then(|before| condition(before, &now.type_));
+        was.is_none_or(|was| (&was.status, &was.reason) != (&now.status, &now.reason))
+    });
+    for now in changed {
+        let was = before.and_then(|before| condition(before, &now.type_));
+        match (now.type_.as_str(), now.status.as_str()) {
+            ("Ready", "True") => {
+                facts.push(Fact { warning: false, reason: "Ready".to_owned(), note: now.message.clone() });
+            }
+            (_, "True") if now.type_ == "ScalingActive" && was.is_some_and(|was| was.status == "False") => {
+                facts.push(Fact {
+                    warning: false,
+                    reason: "ScalingActive".to_owned(),
+                    note: now.message.clone(),
+                });
+            }
+            // Ready says the worst of the others; only what it does not say is a fact of its own.
+            ("Ready" | "ScalingActive", "False") if !PASSING.contains(&now.reason.as_str()) => {
+                let warning = !matches!(now.reason.as_str(), "Suspended" | "Paused" | "Fixed");
+                let said = facts.iter().any(|fact| fact.reason == now.reason);
+                if !said {
+                    facts.push(Fact { warning, reason: now.reason.clone(), note: now.message.clone() });
+                }
+            }
+            _ => {}
+        }
+    }
+    facts
+}
+
+fn scaled(before: Option<&AchievementPipelineStatus>, after: &AchievementPipelineStatus) -> Option<Fact> {
+    let to = after.replicas?;
+    let from = before.and_then(|before| before.replicas).unwrap_or(0);
+    let reason = match to.cmp(&from) {
+        std::cmp::Ordering::Greater => "ScaledOut",
+        std::cmp::Ordering::Less => "ScaledIn",
+        std::cmp::Ordering::Equal => return None,
+    };
+    let because = after.last_decision.as_ref().map(|decision| format!(": {}", decision.message));
+    let note = format!("workers {from} -> {to}{}", because.unwrap_or_default());
+    Some(Fact { warning: false, reason: reason.to_owned(), note })
+}
+
+fn grown(before: Option<&AchievementPipelineStatus>, after: &AchievementPipelineStatus) -> Option<Fact> {
+    let (from, to) = (before?.partitions?, after.partitions?);
+    (from != to).then(|| Fact {
+        warning: to < from,
+        reason: "PartitionsChanged".to_owned(),
+        note: format!("the topic had {from} partitions and has {to}"),
+    })
+}
+
+fn condition<'a>(status: &'a AchievementPipelineStatus, name: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+
+    fn status(replicas: i32, ready: (&str, &str), scaling: (&str, &str)) -> AchievementPipelineStatus {
+        let condition = |name: &str, (status, reason): (&str, &str)| Condition {
+            type_: name.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: format!("about {reason}"),
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        };
+        AchievementPipelineStatus {
+            replicas: Some(replicas),
+            partitions: Some(12),
+            conditions: vec![condition("Ready", ready), condition("ScalingActive", scaling)],
+            ..AchievementPipelineStatus::default()
+        }
+    }
+
+    #[test]
+    fn each_fact_is_told_once_and_passing_ones_never() {
+        let lag = ("True", "FollowsLag");
+        let steps = [
+            status(1, ("False", "Starting"), lag),
+            status(1, ("True", "Available"), lag),
+            status(1, ("True", "Available"), lag),
+            status(6, ("True", "Available"), lag),
+            status(6, ("False", "StoreUnavailable"), lag),
+            status(6, ("False", "StoreUnavailable"), ("False", "UnknownLag")),
+            status(2, ("True", "Available"), lag),
+            AchievementPipelineStatus { partitions: Some(24), ..status(2, ("True", "Available"), lag) },
+        ];
+
+        let told: Vec<Vec<String>> = (0..steps.len())
+            .map(|at| {
+                let before = at.checked_sub(1).map(|before| &steps[before]);
+                let told = facts(before, &steps[at]);
+                told.into_iter()
+                    .map(|fact| format!("{}{}", if fact.warning { "!" } else { "" }, fact.reason))
+                    .collect()
+            })
+            .collect();
+
+        assert_eq!(
+            told,
+            [
+                vec!["ScaledOut"],
+                vec!["Ready"],
+                vec![],
+                vec!["ScaledOut"],
+                vec!["!StoreUnavailable"],
+                vec!["!UnknownLag"],
+                vec!["ScaledIn", "Ready", "ScalingActive"],
+                vec!["PartitionsChanged"],
+            ]
+        );
+    }
+}

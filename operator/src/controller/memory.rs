@@ -1,0 +1,44 @@
+//! What is remembered of a pipeline between two looks, and may be lost: a restart builds it again from the cluster and the status.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use plaudit_crds::AchievementPipelineStatus;
+
+use super::apply::Synced;
+use crate::observe::{LanesReport, Monitor};
+use crate::plan::ScaleInWindow;
+
+/// Of one pipeline.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// What is asked about its topic and group, and for which source.
+    pub lag: Option<(String, Monitor)>,
+    pub window: ScaleInWindow,
+    /// Workers that should run, as decided last.
+    pub replicas: Option<u32>,
+    /// What its workers last said, by pod.
+    pub reports: BTreeMap<String, LanesReport>,
+    /// When each pod was asked last.
+    pub asked: BTreeMap<String, Duration>,
+    /// What was found equal or written of its children.
+    pub synced: Synced,
+    /// The status written last, over the object of which resource version.
+    pub status: Option<(String, AchievementPipelineStatus)>,
+    /// Looks that failed in a row.
+    pub failures: u32,
+}
+
+impl Memory {
+    /// The status to compare with: what was written last, until the watch shows something newer.
+    pub fn previous(
+        &self,
+        resource_version: &str,
+        shown: Option<&AchievementPipelineStatus>,
+    ) -> Option<AchievementPipelineStatus> {
+        match &self.status {
+            Some((over, written)) if over == resource_version => Some(written.clone()),
+            _ => shown.cloned(),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Questions to workers: which pod is due to be asked, and the asking.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::context::{Guarded, lock};
+use super::memory::Memory;
+use super::workers::PodAddress;
+use crate::children::WORKER_PORT;
+use crate::observe::LanesReport;
+
+/// One ready worker speaks for a pipeline in which all is well.
+const READY_EVERY: Duration = Duration::from_secs(30);
+/// A worker that is not ready knows why.
+const NOT_READY_EVERY: Duration = Duration::from_secs(5);
+/// Questions under way at one time, over all pipelines.
+const AT_ONCE: usize = 64;
+/// Pods of one pipeline that are asked in one look: a reason is known after a few of a thousand.
+const MOST_A_LOOK: usize = 8;
+
+/// The pods to ask now: those not ready each five seconds, and one of the ready ones each thirty.
+pub(super) fn due(pods: &[PodAddress], asked: &BTreeMap<String, Duration>, now: Duration) -> Vec<PodAddress> {
+    let since = |pod: &PodAddress| asked.get(&pod.name).map(|at| now.saturating_sub(*at));
+    let waits = |pod: &PodAddress, period: Duration| since(pod).is_none_or(|since| since >= period);
+    let mut due: Vec<&PodAddress> =
+        pods.iter().filter(|pod| !pod.ready && pod.ip.is_some() && waits(pod, NOT_READY_EVERY)).collect();
+    let ready: Vec<&PodAddress> = pods.iter().filter(|pod| pod.ready && pod.ip.is_some()).collect();
+    if ready.iter().all(|pod| waits(pod, READY_EVERY)) {
+        // Who was asked longest ago, so that each has its turn.
+        due.extend(ready.into_iter().min_by_key(|pod| (asked.get(&pod.name).copied(), pod.name.clone())));
+    }
+    due.truncate(MOST_A_LOOK);
+    due.into_iter().cloned().collect()
+}
+
+/// Asks pods in the background and wakes their pipeline.
+#[derive(Debug)]
+pub(super) struct Asker {
+    wake: UnboundedSender<ObjectRef<Guarded>>,
+    places: Arc<Semaphore>,
+}
+
+impl Asker {
+    pub fn new(wake: UnboundedSender<ObjectRef<Guarded>>) -> Self {
+        Self { wake, places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Asks each pod for its lanes and notes the answers in the pipeline's memory.
+    pub fn ask(&self, object: &ObjectRef<Guarded>, memory: &Arc<Mutex<Memory>>, pods: Vec<PodAddress>) {
+        for pod in pods {
+            let Some(ip) = pod.ip else { continue };
+            let (places, wake, memory) = (self.places.clone(), self.wake.clone(), memory.clone());
+            let object = object.clone();
+            tokio::spawn(async move {
+                let Ok(_place) = places.acquire_owned().await else { return };
+                let report = crate::local::lanes_of(&address(&ip)).await;
+                if note(&mut lock(&memory), pod.name, report) {
+                    // The controller may have stopped meanwhile.
+                    let _ = wake.send(object);
+                }
+            });
+        }
+    }
+}
+
+fn address(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]:{WORKER_PORT}") } else { format!("{ip}:{WORKER_PORT}") }
+}
+
+/// Takes an answer; true if it says something new about lanes. A pod that does not answer says nothing any more.
+fn note(memory: &mut Memory, pod: String, report: Option<LanesReport>) -> bool {
+    let lanes = |report: Option<&LanesReport>| report.map(|report| report.lanes.clone());
+    let before = lanes(memory.reports.get(&pod));
+    let news = lanes(report.as_ref()) != before;
+    match report {
+        Some(report) => drop(memory.reports.insert(pod, report)),
+        None => drop(memory.reports.remove(&pod)),
+    }
+    news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, ready: bool) -> PodAddress {
+        PodAddress { name: name.to_owned(), ip: Some("10.0.0.1".to_owned()), ready }
+    }
+
+    #[test]
+    fn one_ready_pod_speaks_for_all_and_each_that_is_not_ready_for_itself() {
+        let pods =
+            [pod("a", true), pod("b", true), pod("c", false), PodAddress { ip: None, ..pod("d", false) }];
+        let asked = |pairs: &[(&str, u64)]| {
+            pairs.iter().map(|(name, at)| ((*name).to_owned(), Duration::from_secs(*at))).collect()
+        };
+        let due = |asked: BTreeMap<String, Duration>, now| {
+            let due = due(&pods, &asked, Duration::from_secs(now));
+            due.into_iter().map(|pod| pod.name).collect::<Vec<_>>()
+        };
+
+        let found = [
+            due(asked(&[]), 0),
+            due(asked(&[("a", 0), ("c", 0)]), 4),
+            due(asked(&[("a", 0), ("c", 0)]), 5),
+            due(asked(&[("a", 0), ("c", 30)]), 30),
+            due(asked(&[("a", 0), ("b", 30), ("c", 60)]), 60),
+        ];
+
+        assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"]]);
+    }
+}

@@ -1,0 +1,252 @@
+//! One look at one pipeline: parse → observe → plan → apply.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource as _, ResourceExt as _};
+use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
+
+use super::apply::{ApplyError, apply_children, apply_status, publish};
+use super::context::{Context, Guarded, lock};
+use super::facts::facts;
+use super::memory::Memory;
+use super::questions;
+use super::rivals::Claim;
+use super::workers::{self, workers};
+use crate::children::{child_name, children, selector_text};
+use crate::observe::{Monitor, Observed, SourceState, Trouble};
+use crate::pipeline::{Pipeline, parse};
+use crate::plan::{self, Inputs, Plan};
+use crate::status;
+
+/// A pipeline in which nothing moves is looked at anyway: an event may have been missed.
+const QUIET: Duration = Duration::from_secs(30);
+/// The first wait after a look that failed; each further one doubles it.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// Why a look did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Something was not written.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+/// Looks at one pipeline.
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let meta = object.meta();
+    let uid = meta.uid.clone().unwrap_or_default();
+    if meta.deletion_timestamp.is_some() {
+        // Its children go with it (ownerReferences); its workers drain when they are asked to stop.
+        return Ok(Action::await_change());
+    }
+    let memory = context.known.memory(&uid);
+    let look = Look { context: &context, memory: &memory };
+    let ended = match &object.0 {
+        Ok(object) => look.take(object).await,
+        Err(invalid) => look.undecodable(meta, &invalid.error).await,
+    };
+    if ended.is_ok() {
+        lock(&memory).failures = 0;
+    }
+    ended
+}
+
+/// When a pipeline is looked at again after a look that failed.
+#[allow(clippy::needless_pass_by_value)] // the signature is the runtime's
+pub(super) fn after_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let memory = context.known.memory(object.meta().uid.as_deref().unwrap_or_default());
+    let mut memory = lock(&memory);
+    let wait = FIRST_RETRY.saturating_mul(1 << memory.failures.min(10)).min(LONGEST_RETRY);
+    memory.failures += 1;
+    let (namespace, name) = (object.namespace(), object.name_any());
+    let error = error as &dyn std::error::Error;
+    tracing::warn!(
+        namespace,
+        name,
+        error,
+        failures = memory.failures,
+        "pipeline not reconciled, tried again"
+    );
+    Action::requeue(wait.mul_f64(0.75 + fastrand::f64() / 2.0))
+}
+
+struct Look<'a> {
+    context: &'a Context,
+    memory: &'a Arc<Mutex<Memory>>,
+}
+
+impl Look<'_> {
+    async fn take(&self, object: &AchievementPipeline) -> Result<Action, ReconcileError> {
+        let pipeline = match parse(object) {
+            Ok(pipeline) => pipeline,
+            Err(rejection) => {
+                let previous = self.previous(object);
+                let generation = object.metadata.generation;
+                let status = status::rejected(&rejection, generation, previous.as_ref(), Timestamp::now());
+                self.write_status(object, previous.as_ref(), status).await?;
+                return Ok(Action::requeue(QUIET));
+            }
+        };
+        let reference = ObjectRef::<Guarded>::new(&pipeline.name).within(&pipeline.namespace);
+        let mut observed = self.observe(object, &pipeline, &reference);
+        let plan = self.decide(&pipeline, object, &observed);
+        let refusal = self.apply(object, &pipeline, &plan).await?;
+        observed.trouble = refusal.or(observed.trouble);
+        let previous = self.previous(object);
+        let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
+        status.selector = Some(selector_text(&pipeline));
+        self.write_status(object, previous.as_ref(), status).await?;
+        Ok(Action::requeue(self.again(&observed)))
+    }
+
+    /// What is known now, from stores and from what others have fetched meanwhile; asks for what is due.
+    fn observe(
+        &self,
+        object: &AchievementPipeline,
+        pipeline: &Pipeline,
+        reference: &ObjectRef<Guarded>,
+    ) -> Observed {
+        let Context { stores, options, known, asker, .. } = self.context;
+        let claim = Claim::of(object);
+        let conflict = lock(&known.claims).conflict(&claim).map(|conflict| conflict.message);
+        let pods = stores.pods.of(reference);
+        let deployment =
+            stores.deployments.get(&ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace));
+        let now = self.context.now();
+        let mut memory = lock(self.memory);
+        let source = lag(&mut memory, pipeline, options.period);
+        memory.reports.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
+        let due = questions::due(&workers::addresses(&pods), &memory.asked, now);
+        memory.asked.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
+        memory.asked.extend(due.iter().map(|pod| (pod.name.clone(), now)));
+        asker.ask(reference, self.memory, due);
+        if memory.replicas.is_none() {
+            // What was decided before a restart stands in the cluster.
+            let running = deployment.as_ref().and_then(|found| found.spec.as_ref()?.replicas);
+            memory.replicas = running.map(i32::unsigned_abs);
+        }
+        Observed {
+            source,
+            workers: workers(&pods, |name| memory.reports.get(name).cloned()),
+            trouble: deployment.as_deref().and_then(workers::deployment_trouble),
+            rolls_out: deployment.as_deref().is_some_and(workers::rolls_out),
+            conflict,
+        }
+    }
+
+    fn decide(&self, pipeline: &Pipeline, object: &AchievementPipeline, observed: &Observed) -> Plan {
+        let mut memory = lock(self.memory);
+        let replicas = memory.replicas.or_else(|| Some(object.status.as_ref()?.replicas?.unsigned_abs()));
+        let inputs = Inputs {
+            lag: observed.lag(pipeline.starts_at_log_start()),
+            partitions: observed.partitions(),
+            replicas,
+        };
+        let plan = match &observed.conflict {
+            Some(conflict) => plan::none(&pipeline.scaling, inputs, "Conflict", conflict),
+            None => plan::plan(&pipeline.scaling, inputs, &mut memory.window, self.context.now()),
+        };
+        memory.replicas = Some(plan.replicas);
+        plan
+    }
+
+    /// Writes the children; gives why the API server refused one of them.
+    async fn apply(
+        &self,
+        object: &AchievementPipeline,
+        pipeline: &Pipeline,
+        plan: &Plan,
+    ) -> Result<Option<Trouble>, ReconcileError> {
+        let owner = object.controller_owner_ref(&());
+        let wanted = children(pipeline, owner.as_ref(), &self.context.options.settings, plan.replicas);
+        let mut synced = lock(self.memory).synced.clone();
+        let applied = apply_children(self.context, &wanted, &mut synced).await;
+        lock(self.memory).synced = synced;
+        match applied {
+            Ok(()) => Ok(None),
+            Err(error @ ApplyError::Refused { .. }) => {
+                Ok(Some(Trouble { reason: "ApplyRefused".to_owned(), message: error.to_string() }))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn previous(&self, object: &AchievementPipeline) -> Option<AchievementPipelineStatus> {
+        let version = object.resource_version().unwrap_or_default();
+        lock(self.memory).previous(&version, object.status.as_ref())
+    }
+
+    async fn write_status(
+        &self,
+        object: &AchievementPipeline,
+        previous: Option<&AchievementPipelineStatus>,
+        status: AchievementPipelineStatus,
+    ) -> Result<(), ReconcileError> {
+        if previous == Some(&status) {
+            return Ok(());
+        }
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        apply_status(&self.context.client, (&namespace, &name), &status).await?;
+        let facts = facts(previous, &status);
+        for fact in &facts {
+            tracing::info!(namespace, name, reason = fact.reason, because = fact.note, "pipeline changed");
+        }
+        lock(self.memory).status = Some((object.resource_version().unwrap_or_default(), status));
+        publish(self.context, object, &facts).await;
+        Ok(())
+    }
+
+    /// An object that this version cannot read: told in its status, and nothing of it is touched.
+    async fn undecodable(
+        &self,
+        meta: &kube::core::ObjectMeta,
+        error: &str,
+    ) -> Result<Action, ReconcileError> {
+        let (namespace, name) =
+            (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
+        let version = meta.resource_version.clone().unwrap_or_default();
+        let previous = lock(self.memory).previous(&version, None);
+        let status = status::undecodable(error, meta.generation, previous.as_ref(), Timestamp::now());
+        if previous.as_ref() != Some(&status) {
+            apply_status(&self.context.client, (&namespace, &name), &status).await?;
+            lock(self.memory).status = Some((version, status));
+        }
+        Ok(Action::await_change())
+    }
+
+    /// When to look again if nothing wakes this pipeline before.
+    fn again(&self, observed: &Observed) -> Duration {
+        let Observed { source, workers, rolls_out, .. } = observed;
+        let moves = *rolls_out
+            || workers.values().any(|worker| !worker.ready)
+            || !matches!(source, SourceState::Found(_))
+            || observed.lag(true) != Some(0);
+        if moves { self.context.options.period } else { QUIET }
+    }
+}
+
+/// The last answer about the topic; begins to ask when the source is new.
+fn lag(memory: &mut Memory, pipeline: &Pipeline, period: Duration) -> SourceState {
+    let source = &pipeline.source;
+    let key = format!("{} {} {}", source.bootstrap_servers, source.topic, source.consumer_group);
+    if memory.lag.as_ref().is_none_or(|(watched, _)| *watched != key) {
+        match Monitor::start(pipeline, period) {
+            Ok(monitor) => memory.lag = Some((key, monitor)),
+            Err(error) => {
+                return SourceState::Failed { reason: error.reason(), message: error.to_string() };
+            }
+        }
+    }
+    match &memory.lag {
+        Some((_, monitor)) => {
+            let (state, age) = monitor.last();
+            crate::observe::fresh(state, age, period)
+        }
+        None => SourceState::NotAsked,
+    }
+}

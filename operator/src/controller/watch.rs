@@ -1,0 +1,278 @@
+//! The watches: what the API server says of pipelines, their children and pods, kept in stores, each change waking its pipeline.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::reflector::{ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Options;
+use super::context::{Guarded, Known, lock};
+use super::rivals::Claim;
+use crate::children::PIPELINE_ANNOTATION;
+
+/// Children and pods, wherever they are.
+const OURS: &str = "app.kubernetes.io/managed-by=plaudit,app.kubernetes.io/component=worker";
+
+/// What was seen last. Objects come without what nobody here reads.
+#[derive(Clone)]
+pub(super) struct Stores {
+    pub pipelines: Store<Guarded>,
+    pub config_maps: Store<ConfigMap>,
+    pub deployments: Store<Deployment>,
+    pub services: Store<Service>,
+    pub disruption_budgets: Store<PodDisruptionBudget>,
+    pub pods: Arc<Pods>,
+}
+
+/// Pods by their pipeline: a look at one pipeline must not go through the pods of all.
+#[derive(Debug)]
+pub(super) struct Pods {
+    of: Mutex<HashMap<ObjectRef<Guarded>, Named>>,
+    filled: watch::Sender<bool>,
+}
+
+/// Pods by name.
+type Named = BTreeMap<String, Arc<Pod>>;
+
+type Wake = UnboundedSender<ObjectRef<Guarded>>;
+
+/// Starts all watches; they end with `stop`.
+pub(super) fn start(
+    client: &kube::Client,
+    options: &Options,
+    known: &Arc<Known>,
+    wake: &Wake,
+    stop: &CancellationToken,
+) -> Stores {
+    let watches = Watches { client, namespace: options.namespace.as_deref(), wake, stop };
+    let mut pipelines = watcher::Config::default();
+    if let Some(selector) = &options.selector {
+        pipelines = pipelines.labels(selector);
+    }
+    Stores {
+        pipelines: watches.pipelines(pipelines, known.clone()),
+        config_maps: watches.children(),
+        deployments: watches.children(),
+        services: watches.children(),
+        disruption_budgets: watches.children(),
+        pods: watches.pods(),
+    }
+}
+
+impl Stores {
+    /// Waits until every store has been filled once.
+    pub async fn ready(&self) {
+        let mut pods = self.pods.filled.subscribe();
+        // A writer that is gone was told to stop, which the caller sees by itself.
+        let _ = tokio::join!(
+            self.pipelines.wait_until_ready(),
+            self.config_maps.wait_until_ready(),
+            self.deployments.wait_until_ready(),
+            self.services.wait_until_ready(),
+            self.disruption_budgets.wait_until_ready(),
+            pods.wait_for(|filled| *filled),
+        );
+    }
+}
+
+impl Pods {
+    /// The pods of a pipeline, by name.
+    pub fn of(&self, pipeline: &ObjectRef<Guarded>) -> Vec<Arc<Pod>> {
+        lock(&self.of).get(pipeline).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Takes an event; `listed` holds what a list has brought so far. Gives the pipelines whose pods changed.
+    fn take(&self, event: Event<Pod>, listed: &mut Vec<Pod>) -> Vec<ObjectRef<Guarded>> {
+        match event {
+            Event::Init => {
+                listed.clear();
+                Vec::new()
+            }
+            Event::InitApply(pod) => {
+                listed.push(pod);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let mut all = lock(&self.of);
+                let mut touched: BTreeSet<String> = BTreeSet::new();
+                let mut refs: Vec<_> = all.keys().cloned().collect();
+                all.clear();
+                for pod in listed.drain(..) {
+                    let Some(pipeline) = owner(&pod) else { continue };
+                    refs.push(pipeline.clone());
+                    all.entry(pipeline).or_default().insert(pod.name_any(), Arc::new(pod));
+                }
+                refs.retain(|pipeline| touched.insert(pipeline.to_string()));
+                self.filled.send_replace(true);
+                refs
+            }
+            Event::Apply(pod) => {
+                let Some(pipeline) = owner(&pod) else { return Vec::new() };
+                lock(&self.of).entry(pipeline.clone()).or_default().insert(pod.name_any(), Arc::new(pod));
+                vec![pipeline]
+            }
+            Event::Delete(pod) => {
+                let Some(pipeline) = owner(&pod) else { return Vec::new() };
+                let mut all = lock(&self.of);
+                if let Some(pods) = all.get_mut(&pipeline) {
+                    pods.remove(&pod.name_any());
+                    if pods.is_empty() {
+                        all.remove(&pipeline);
+                    }
+                }
+                vec![pipeline]
+            }
+        }
+    }
+}
+
+struct Watches<'a> {
+    client: &'a kube::Client,
+    namespace: Option<&'a str>,
+    wake: &'a Wake,
+    stop: &'a CancellationToken,
+}
+
+impl Watches<'_> {
+    /// Everything the API server says of one kind, without the fields that only it needs; errors are told and left out.
+    fn events<K>(&self, config: watcher::Config) -> impl Stream<Item = Event<K>> + Send + use<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + 'static,
+    {
+        let api: Api<K> = match self.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        watcher(api, config)
+            .default_backoff()
+            .modify(|object| object.meta_mut().managed_fields = None)
+            .filter_map(|event| {
+                let event = event.inspect_err(|error| {
+                    let error = error as &dyn std::error::Error;
+                    tracing::warn!(kind = %K::kind(&()), error, "watch broken, tried again");
+                });
+                std::future::ready(event.ok())
+            })
+            .take_until(self.stop.clone().cancelled_owned())
+    }
+
+    fn pipelines(&self, config: watcher::Config, known: Arc<Known>) -> Store<Guarded> {
+        let (reader, writer) = store();
+        let (wake, filled) = (self.wake.clone(), reader.clone());
+        let events = self.events::<Guarded>(config).map(Ok).reflect(writer);
+        tokio::spawn(async move {
+            let mut events = std::pin::pin!(events);
+            let mut seen = HashMap::new();
+            while let Some(Ok(event)) = events.next().await {
+                let woken = match event {
+                    Event::Apply(object) => {
+                        let mut woken = claim(&known, &object);
+                        // Its own status is no reason to look at a pipeline again.
+                        let meta = object.meta();
+                        let state = (meta.generation, meta.deletion_timestamp.is_some());
+                        if seen.insert(meta.uid.clone(), state) != Some(state) {
+                            woken.push(ObjectRef::from_obj(&object));
+                        }
+                        woken
+                    }
+                    Event::Delete(object) => {
+                        seen.remove(&object.meta().uid);
+                        refs(&known.forget(object.meta().uid.as_deref().unwrap_or_default()))
+                    }
+                    // A list fills the store at its end, and only then is there something to look at.
+                    Event::InitDone => {
+                        let all = filled.state();
+                        let present = all.iter().filter_map(|object| object.meta().uid.clone()).collect();
+                        let mut woken = refs(&known.retain(&present));
+                        woken.extend(all.iter().flat_map(|object| claim(&known, object)));
+                        woken.extend(all.iter().map(|object| ObjectRef::from_obj(&**object)));
+                        woken
+                    }
+                    Event::Init | Event::InitApply(_) => Vec::new(),
+                };
+                // Nobody listens any more when the controller stops.
+                woken.into_iter().for_each(|object| drop(wake.send(object)));
+            }
+        });
+        reader
+    }
+
+    fn children<K>(&self) -> Store<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (reader, writer) = store();
+        let (wake, filled) = (self.wake.clone(), reader.clone());
+        let events = self.events::<K>(watcher::Config::default().labels(OURS)).map(Ok).reflect(writer);
+        tokio::spawn(async move {
+            let mut events = std::pin::pin!(events);
+            while let Some(Ok(event)) = events.next().await {
+                let woken = match event {
+                    Event::Apply(object) | Event::Delete(object) => owner(&object).into_iter().collect(),
+                    Event::InitDone => filled.state().iter().filter_map(|object| owner(&**object)).collect(),
+                    Event::Init | Event::InitApply(_) => Vec::new(),
+                };
+                woken.into_iter().for_each(|object| drop(wake.send(object)));
+            }
+        });
+        reader
+    }
+
+    fn pods(&self) -> Arc<Pods> {
+        let pods = Arc::new(Pods { of: Mutex::default(), filled: watch::Sender::new(false) });
+        let (wake, index) = (self.wake.clone(), pods.clone());
+        let events = self.events::<Pod>(watcher::Config::default().labels(OURS));
+        let events = events.map(Ok::<_, watcher::Error>).modify(|pod| pod.spec = None);
+        tokio::spawn(async move {
+            let mut events = std::pin::pin!(events);
+            let mut listed = Vec::new();
+            while let Some(Ok(event)) = events.next().await {
+                let woken = index.take(event, &mut listed);
+                woken.into_iter().for_each(|object| drop(wake.send(object)));
+            }
+        });
+        pods
+    }
+}
+
+/// Notes what a pipeline claims; gives the pipelines for which that may change something.
+fn claim(known: &Known, object: &Guarded) -> Vec<ObjectRef<Guarded>> {
+    let Ok(object) = &object.0 else { return Vec::new() };
+    refs(&lock(&known.claims).put(Claim::of(object)))
+}
+
+/// From namespace/name.
+fn refs(objects: &[String]) -> Vec<ObjectRef<Guarded>> {
+    let parts = objects.iter().filter_map(|object| object.split_once('/'));
+    parts.map(|(namespace, name)| ObjectRef::new(name).within(namespace)).collect()
+}
+
+/// The pipeline that a child or pod belongs to.
+fn owner<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
+    let name = object.annotations().get(PIPELINE_ANNOTATION)?;
+    Some(ObjectRef::new(name).within(&object.namespace()?))
+}
