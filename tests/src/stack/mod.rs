@@ -8,6 +8,7 @@ pub mod background;
 pub mod delay;
 pub(crate) mod fetch;
 mod kafka;
+pub mod kubernetes;
 mod ports;
 pub(crate) mod process;
 pub mod proxy;

@@ -24,7 +24,7 @@ pub(crate) fn free_port() -> Result<u16> {
 
 /// Whether a server could not start because somebody else was quicker to listen there; its log, which the error repeats, says so.
 pub(crate) fn lost_port(error: &anyhow::Error) -> bool {
-    format!("{error:#}").contains("Address already in use")
+    format!("{error:#}").to_lowercase().contains("address already in use")
 }
 
 pub(crate) fn is_free(port: u16) -> bool {

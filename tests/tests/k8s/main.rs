@@ -1,0 +1,3 @@
+//! What is tested on a real Kubernetes API server: one test for each promise.
+
+mod harness;
