@@ -22,6 +22,9 @@ struct Args {
     /// The worker's configuration (YAML), as the operator or `plaudit local` writes it.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// What this worker calls itself in its consumer group: the pod's name.
+    #[arg(long, value_name = "NAME", env = "PLAUDIT_WORKER_NAME")]
+    name: Option<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "PLAUDIT_LOG_FORMAT")]
     log_format: LogFormat,
@@ -92,7 +95,8 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
         .await
         .with_context(|| format!("http.address: cannot listen on {address}"))?;
     let bound = listener.local_addr().context("http.address")?;
-    let Running { worker, mut ended } = Worker::start(config, mutation, stop.clone()).await?;
+    let Running { worker, mut ended } =
+        Worker::start(config, args.name.as_deref(), mutation, stop.clone()).await?;
     if let Some(path) = &args.address_file {
         write_address(path, &bound.to_string())?;
     }

@@ -72,8 +72,10 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError`] when a client refuses its settings. Servers that are down are not an error: the worker waits.
+    /// Members of the group are told apart by `name`.
     pub async fn start(
         config: WorkerConfig,
+        name: Option<&str>,
         mutation: Mutation,
         stop: CancellationToken,
     ) -> Result<Running, WorkerError> {
@@ -89,7 +91,7 @@ impl Worker {
         let (context, requests) =
             GroupContext::new(&config.source.topic, metrics.clone(), drain_deadline, spawn);
         let consumer: Arc<BaseConsumer<GroupContext>> =
-            Arc::new(consumer_config(&config, partitions).create_with_context(context)?);
+            Arc::new(consumer_config(&config, name, partitions).create_with_context(context)?);
         let context = consumer.context().clone();
         context.attach(&consumer);
         let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: INTERVAL });

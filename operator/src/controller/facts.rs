@@ -29,7 +29,11 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
     });
     for now in changed {
         let was = before.and_then(|before| condition(before, &now.type_));
+        // A topic that cannot be read has said so already.
+        let follows = now.reason == "UnknownLag"
+            && condition(after, "SourceAvailable").is_some_and(|source| source.status != "True");
         match (now.type_.as_str(), now.status.as_str()) {
+            _ if follows => {}
             ("Ready", "True") => {
                 facts.push(Fact { warning: false, reason: "Ready".to_owned(), note: now.message.clone() });
             }

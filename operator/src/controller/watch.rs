@@ -75,7 +75,10 @@ pub(super) fn start(
 impl Stores {
     /// Waits until every store has been filled once.
     pub async fn ready(&self) {
-        let mut pods = self.pods.filled.subscribe();
+        let pods = async {
+            let mut filled = self.pods.filled.subscribe();
+            filled.wait_for(|filled| *filled).await.is_ok()
+        };
         // A writer that is gone was told to stop, which the caller sees by itself.
         let _ = tokio::join!(
             self.pipelines.wait_until_ready(),
@@ -83,7 +86,7 @@ impl Stores {
             self.deployments.wait_until_ready(),
             self.services.wait_until_ready(),
             self.disruption_budgets.wait_until_ready(),
-            pods.wait_for(|filled| *filled),
+            pods,
         );
     }
 }

@@ -60,7 +60,7 @@ impl Process {
             .arg(dir.config(name))
             .arg("--address-file")
             .arg(&address)
-            .args(["--log-format", "text"])
+            .args(["--name", name, "--log-format", "text"])
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)

@@ -62,7 +62,7 @@ fn a_worker_gets_its_configuration_and_its_output_is_kept() {
 
     assert_eq!(
         (how.as_str(), log.as_str()),
-        ("exited with status 0", "pipeline: games/p\ntrouble\n--config --address-file --log-format text\n")
+        ("exited with status 0", "pipeline: games/p\ntrouble\n--config --address-file --name w-0\n")
     );
 }
 

@@ -5,9 +5,13 @@ use plaudit_crds::worker::WorkerConfig;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-/// Settings of the consumer of a worker that may come to own all `partitions` of its topic.
-pub fn consumer_config(config: &WorkerConfig, partitions: usize) -> ClientConfig {
+/// Settings of the consumer of a worker that may come to own all `partitions` of its topic; `name` is what the group's other
+/// members and the operator know it by.
+pub fn consumer_config(config: &WorkerConfig, name: Option<&str>, partitions: usize) -> ClientConfig {
     let mut client = base(&config.source.bootstrap_servers);
+    if let Some(name) = name {
+        client.set("client.id", name);
+    }
     let queues = Queues::new(config.memory_budget_bytes, partitions, config.batch.max_records);
     client
         .set("group.id", &config.source.consumer_group)

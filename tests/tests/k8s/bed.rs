@@ -1,0 +1,228 @@
+//! A bed is a namespace of the shared cluster with an operator for it, and topics on the shared Kafka.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use kube::{Api, Client, CustomResourceExt as _, Resource, ResourceExt};
+use plaudit::children::Settings;
+use plaudit::controller::{self, Options};
+use plaudit_crds::AchievementPipeline;
+use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, shared};
+use plaudit_tests::stack::{self, unique_name};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+pub const LIMIT: Duration = Duration::from_secs(30);
+const PARTITIONS: i32 = 4;
+
+/// A namespace with an operator.
+pub struct Bed {
+    pub client: Client,
+    pub namespace: String,
+    pub topic: String,
+    stop: CancellationToken,
+    /// Ends the operator when the bed is dropped.
+    _operator: Option<AbortOnDropHandle<()>>,
+    /// A cluster of its own, where the test changes what all share.
+    _cluster: Option<Arc<Cluster>>,
+}
+
+impl Bed {
+    /// An operator in a new namespace of the shared cluster.
+    pub async fn start(name: &str) -> Result<Self> {
+        let cluster = shared();
+        Ok(Self::of(cluster.client()?, cluster.namespace(name).await?, None)?.with_operator())
+    }
+
+    /// A namespace on a cluster of its own; the operator comes later.
+    pub async fn without_operator(name: &str) -> Result<Self> {
+        let cluster = Arc::new(Cluster::start(ClusterOptions::default())?);
+        let (client, namespace) = (cluster.client()?, cluster.namespace(name).await?);
+        Self::of(client, namespace, Some(cluster))
+    }
+
+    fn of(client: Client, namespace: String, cluster: Option<Arc<Cluster>>) -> Result<Self> {
+        let topic = unique_name("k8s");
+        let kafka = &stack::shared().kafka;
+        kafka.create_topic(&topic, PARTITIONS, &[])?;
+        kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
+        Ok(Self {
+            client,
+            namespace,
+            topic,
+            stop: CancellationToken::new(),
+            _operator: None,
+            _cluster: cluster,
+        })
+    }
+
+    pub fn with_operator(mut self) -> Self {
+        let options = Options {
+            namespace: Some(self.namespace.clone()),
+            selector: None,
+            period: Duration::from_millis(500),
+            settings: Settings { worker_image: "example.test/worker:1".to_owned(), image_pull_policy: None },
+            instance: "operator-0".to_owned(),
+        };
+        let operator = tokio::spawn(controller::run(self.client.clone(), options, self.stop.clone()));
+        self._operator = Some(AbortOnDropHandle::new(operator));
+        self
+    }
+
+    pub fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn pipelines(&self) -> Api<AchievementPipeline> {
+        self.api()
+    }
+
+    /// Creates a pipeline on the bed's topic with keys of its own; `change` edits its spec.
+    pub async fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<DynamicObject> {
+        let servers = stack::shared();
+        let mut spec = json!({
+            "source": {"bootstrapServers": servers.kafka.bootstrap(), "topic": self.topic},
+            "store": {"addresses": [servers.valkey.address()], "keyPrefix": format!("{}:", unique_name(name))},
+        });
+        change(&mut spec);
+        let resource = AchievementPipeline::api_resource();
+        let mut object = DynamicObject::new(name, &resource).within(&self.namespace);
+        object.data = json!({"spec": spec});
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        Ok(api.create(&PostParams::default(), &object).await?)
+    }
+
+    /// Changes a pipeline by a merge patch.
+    pub async fn edit(&self, name: &str, change: Value) -> Result<()> {
+        self.pipelines().patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;
+        Ok(())
+    }
+
+    pub async fn until_condition(&self, name: &str, condition: &str, status: &str) -> Result<String> {
+        self.until(name, condition, &format!("to be {status}"), |found| found.status == status).await
+    }
+
+    pub async fn until_reason(&self, name: &str, condition: &str, reason: &str) -> Result<String> {
+        self.until(name, condition, &format!("for {reason}"), |found| found.reason == reason).await
+    }
+
+    /// The condition's message, once it is as asked.
+    async fn until(
+        &self,
+        name: &str,
+        wanted: &str,
+        what: &str,
+        is: impl Fn(&Condition) -> bool,
+    ) -> Result<String> {
+        let resource = AchievementPipeline::api_resource();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        let mut last = Value::Null;
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < LIMIT {
+            last = api.get(name).await?.data["status"]["conditions"].clone();
+            let conditions: Vec<Condition> = serde_json::from_value(last.clone()).unwrap_or_default();
+            if let Some(found) = conditions.iter().find(|found| found.type_ == wanted && is(found)) {
+                return Ok(found.message.clone());
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        anyhow::bail!("waited {LIMIT:?} in vain for {wanted} of {name} {what}; last: {last:#}")
+    }
+
+    /// Workers that the Deployment of a pipeline asks for.
+    pub async fn replicas(&self, name: &str) -> Result<Option<i32>> {
+        let deployment = self.api::<Deployment>().get_opt(&format!("{name}-worker")).await?;
+        Ok(deployment.and_then(|found| found.spec?.replicas))
+    }
+
+    /// Names of all children.
+    pub async fn children(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=plaudit");
+        names.extend(self.api::<Deployment>().list(&ours).await?.iter().map(ResourceExt::name_any));
+        names.extend(self.api::<ConfigMap>().list(&ours).await?.iter().map(ResourceExt::name_any));
+        names.extend(self.api::<Service>().list(&ours).await?.iter().map(ResourceExt::name_any));
+        names.extend(self.api::<PodDisruptionBudget>().list(&ours).await?.iter().map(ResourceExt::name_any));
+        Ok(names)
+    }
+
+    /// Resource versions of pipelines and children: any write changes one.
+    pub async fn versions(&self) -> Result<Vec<String>> {
+        let all = ListParams::default();
+        let version =
+            |name: String, version: Option<String>| format!("{name} {}", version.unwrap_or_default());
+        let mut versions = Vec::new();
+        for object in self.pipelines().list(&all).await? {
+            versions.push(version(object.name_any(), object.resource_version()));
+        }
+        for object in self.api::<Deployment>().list(&all).await? {
+            versions.push(version(object.name_any(), object.resource_version()));
+        }
+        for object in self.api::<ConfigMap>().list(&all).await? {
+            versions.push(version(object.name_any(), object.resource_version()));
+        }
+        for object in self.api::<Service>().list(&all).await? {
+            versions.push(version(object.name_any(), object.resource_version()));
+        }
+        for object in self.api::<PodDisruptionBudget>().list(&all).await? {
+            versions.push(version(object.name_any(), object.resource_version()));
+        }
+        Ok(versions)
+    }
+
+    /// Waits until nothing has been written for two seconds.
+    pub async fn until_quiet(&self) -> Result<()> {
+        let begin = std::time::Instant::now();
+        let (mut since, mut last) = (begin, self.versions().await?);
+        while since.elapsed() < Duration::from_secs(2) {
+            anyhow::ensure!(begin.elapsed() < LIMIT, "something is written again and again: {last:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let now = self.versions().await?;
+            if now != last {
+                (since, last) = (std::time::Instant::now(), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the API server take any spec, as an older CRD might have.
+    pub async fn loosen_schema(&self) -> Result<()> {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let name = AchievementPipeline::crd_name();
+        let mut crd = api.get(name).await?;
+        let version = crd.spec.versions.first_mut().context("a version")?;
+        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let spec = schema.and_then(|schema| schema.properties.as_mut()?.get_mut("spec")).context("a spec")?;
+        *spec =
+            serde_json::from_value(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))?;
+        crd.metadata.managed_fields = None;
+        api.replace(name, &PostParams::default(), &crd).await?;
+        // The API server takes a moment to serve the new schema.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+}
+
+/// A condition of a pipeline.
+pub fn condition<'a>(object: &'a AchievementPipeline, name: &str) -> Option<&'a Condition> {
+    object.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == name)
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

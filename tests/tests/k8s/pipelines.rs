@@ -1,0 +1,240 @@
+//! What the operator makes of pipelines: children that stay as they should be, a status that says why, and no write without a reason.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Api, ResourceExt as _};
+use plaudit_crds::AchievementPipeline;
+use serde_json::json;
+
+use crate::bed::{Bed, LIMIT, condition};
+use plaudit_tests::stack::kubernetes::eventually;
+
+#[tokio::test]
+async fn a_pipeline_gets_its_children_and_they_come_back() -> Result<()> {
+    let bed = Bed::start("children").await?;
+    let object = bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+
+    let names = bed.children().await?;
+    let deployments: Api<Deployment> = bed.api();
+    let owner = deployments.get("p-worker").await?.metadata.owner_references.unwrap_or_default();
+    deployments.delete("p-worker", &DeleteParams::default()).await?;
+    let maps: Api<ConfigMap> = bed.api();
+    maps.patch("p-worker", &PatchParams::default(), &Patch::Merge(json!({"data": {"worker.yaml": "mine"}})))
+        .await?;
+    let budgets: Api<PodDisruptionBudget> = bed.api();
+    budgets
+        .patch(
+            "p-worker",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"metadata": {"labels": {"mine": "1", "app.kubernetes.io/part-of": "x"}}})),
+        )
+        .await?;
+    eventually("the deployment to come back", LIMIT, async || {
+        Ok(deployments.get_opt("p-worker").await?.filter(|found| found.metadata.deletion_timestamp.is_none()))
+    })
+    .await?;
+    let text = eventually("the configuration to be mended", LIMIT, async || {
+        let data = maps.get("p-worker").await?.data.unwrap_or_default();
+        Ok(data.get("worker.yaml").filter(|text| *text != "mine").cloned())
+    })
+    .await?;
+    let labels = eventually("the label to be mended", LIMIT, async || {
+        let labels = budgets.get("p-worker").await?.metadata.labels.unwrap_or_default();
+        Ok((labels.get("app.kubernetes.io/part-of").map(String::as_str) == Some("plaudit")).then_some(labels))
+    })
+    .await?;
+
+    assert_eq!(
+        (
+            names,
+            owner.first().map(|owner| owner.uid.clone()),
+            text.contains("consumerGroup"),
+            labels.contains_key("mine")
+        ),
+        (["p-worker"; 4].map(str::to_owned).to_vec(), object.uid(), true, true)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_steady_pipeline_causes_no_writes() -> Result<()> {
+    let bed = Bed::start("steady").await?;
+    bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+    bed.until_quiet().await?;
+    let before = bed.versions().await?;
+
+    tokio::time::sleep(Duration::from_secs(6)).await;
+
+    assert_eq!(bed.versions().await?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_younger_of_two_pipelines_with_the_same_keys_waits_until_the_older_is_gone() -> Result<()> {
+    let bed = Bed::start("rivals").await?;
+    bed.create("old", |_| ()).await?;
+    bed.until_condition("old", "SourceAvailable", "True").await?;
+    // Kubernetes counts ages in seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let prefix = bed.pipelines().get("old").await?.spec.store.key_prefix;
+    bed.create("young", |spec| spec["store"]["keyPrefix"] = prefix.clone().into()).await?;
+
+    let told = bed.until_reason("young", "Ready", "Conflict").await?;
+    let young = bed.replicas("young").await?;
+    bed.pipelines().delete("old", &DeleteParams::default()).await?;
+    let freed = eventually("the younger to run", LIMIT, async || {
+        Ok(bed.replicas("young").await?.filter(|replicas| *replicas > 0))
+    })
+    .await?;
+
+    let expected = format!(
+        "belong to the older pipeline {}/old; give this one another store.keyPrefix, or delete one of the two",
+        bed.namespace
+    );
+    assert_eq!((told.ends_with(&expected), young, freed), (true, Some(0), 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_pipeline_says_so_and_harms_no_other() -> Result<()> {
+    let bed = Bed::start("bad").await?;
+    bed.create("bad", |spec| spec["worker"] = json!({"template": {"spec": {"hostNetwork": true}}})).await?;
+    bed.create("good", |_| ()).await?;
+
+    let told = bed.until_reason("bad", "Ready", "InvalidSpec").await?;
+    bed.until_condition("good", "SourceAvailable", "True").await?;
+    bed.edit("bad", json!({"spec": {"worker": {"template": null}}})).await?;
+    bed.until_condition("bad", "SourceAvailable", "True").await?;
+
+    assert!(told.starts_with("spec.worker.template.spec: unknown field `hostNetwork`"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_object_that_cannot_be_decoded_is_told_and_hides_no_other() -> Result<()> {
+    let bed = Bed::without_operator("undecodable").await?;
+    // Written before the CRD had its present rules.
+    bed.loosen_schema().await?;
+    bed.create("odd", |spec| spec["source"]["initialOffset"] = json!(7)).await?;
+    bed.create("good", |_| ()).await?;
+    let bed = bed.with_operator();
+
+    bed.until_condition("good", "SourceAvailable", "True").await?;
+    let told = bed.until_reason("odd", "Ready", "InvalidSpec").await?;
+
+    assert!(told.starts_with("the object cannot be read: "), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_happens_to_a_pipeline_is_told_once() -> Result<()> {
+    let bed = Bed::start("events").await?;
+    bed.create("p", |spec| spec["source"]["topic"] = json!("no-such-topic")).await?;
+    bed.until_reason("p", "Ready", "TopicMissing").await?;
+    bed.edit("p", json!({"spec": {"suspend": true}})).await?;
+    bed.until_reason("p", "Ready", "Suspended").await?;
+    bed.until_quiet().await?;
+
+    let events: Api<Event> = bed.api();
+    let mut told: Vec<(String, String)> = eventually("three events", LIMIT, async || {
+        let events = events.list(&ListParams::default()).await?.items.into_iter();
+        let ours = events.filter(|event| {
+            event.regarding.as_ref().and_then(|about| about.kind.as_deref()) == Some("AchievementPipeline")
+        });
+        let told: Vec<_> =
+            ours.map(|event| (event.reason.unwrap_or_default(), event.type_.unwrap_or_default())).collect();
+        Ok((told.len() >= 4).then_some(told))
+    })
+    .await?;
+    told.sort();
+
+    let expected = [
+        ("ScaledIn", "Normal"),
+        ("ScaledOut", "Normal"),
+        ("Suspended", "Normal"),
+        ("TopicMissing", "Warning"),
+    ];
+    assert_eq!(told, expected.map(|(reason, kind)| (reason.to_owned(), kind.to_owned())));
+    Ok(())
+}
+
+#[tokio::test]
+async fn children_go_with_their_pipeline() -> Result<()> {
+    let bed = Bed::start("gone").await?;
+    bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+
+    bed.pipelines().delete("p", &DeleteParams::default()).await?;
+
+    eventually("all children to be collected", LIMIT, async || {
+        Ok(bed.children().await?.is_empty().then_some(()))
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_changed_configuration_rolls_the_workers_and_a_changed_number_does_not() -> Result<()> {
+    let bed = Bed::start("rolls").await?;
+    bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+    let deployments: Api<Deployment> = bed.api();
+    let checksum = async || -> Result<String> {
+        let template = deployments.get("p-worker").await?.spec.context("a spec")?.template;
+        let annotations = template.metadata.and_then(|metadata| metadata.annotations).unwrap_or_default();
+        annotations.get("plaudit.dev/config-checksum").cloned().context("a checksum")
+    };
+    let first = checksum().await?;
+
+    bed.edit("p", json!({"spec": {"scaling": {"minReplicas": 2}}})).await?;
+    eventually("two workers", LIMIT, async || Ok((bed.replicas("p").await? == Some(2)).then_some(())))
+        .await?;
+    let scaled = checksum().await?;
+    bed.edit("p", json!({"spec": {"batch": {"maxRecords": 100}}})).await?;
+    eventually("another checksum", LIMIT, async || Ok(Some(checksum().await?).filter(|now| *now != scaled)))
+        .await?;
+
+    assert_eq!(scaled, first);
+    Ok(())
+}
+
+#[tokio::test]
+async fn status_can_be_waited_for_and_read() -> Result<()> {
+    let bed = Bed::start("status").await?;
+    bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+    bed.until_quiet().await?;
+
+    let object: AchievementPipeline = bed.pipelines().get("p").await?;
+    let status = object.status.clone().context("a status")?;
+    let services: Api<Service> = bed.api();
+    let ready = condition(&object, "Ready").context("Ready")?;
+
+    assert_eq!(
+        (
+            status.observed_generation == object.metadata.generation,
+            ready.observed_generation == object.metadata.generation,
+            status.partitions,
+            status.replicas,
+            status.selector,
+            services.get("p-worker").await?.spec.and_then(|spec| spec.cluster_ip),
+        ),
+        (
+            true,
+            true,
+            Some(4),
+            Some(1),
+            Some("app.kubernetes.io/name=plaudit-worker,plaudit.dev/pipeline=p-worker".to_owned()),
+            Some("None".to_owned())
+        )
+    );
+    Ok(())
+}
