@@ -5,7 +5,6 @@
 mod ask;
 mod error;
 pub mod fleet;
-mod http;
 mod look;
 mod process;
 mod state_dir;
@@ -19,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::observe::{LanesReport, Monitor};
+use crate::observe::{Monitors, Settings, Watch};
 use crate::pipeline::Pipeline;
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
@@ -73,12 +72,6 @@ pub fn run(options: Options, show: &mut dyn FnMut(&Snapshot)) -> Result<(), Loca
     })
 }
 
-/// What the worker at this address says about its lanes; `None` when it does not answer in time.
-pub(crate) async fn lanes_of(address: &str) -> Option<LanesReport> {
-    let answer = http::get(address, "/lanes").await.filter(|answer| answer.status == 200)?;
-    serde_json::from_str(&answer.body).ok()
-}
-
 struct Signals {
     child: Signal,
     interrupt: Signal,
@@ -90,7 +83,7 @@ struct Runner {
     config: String,
     worker_binary: PathBuf,
     dir: StateDir,
-    monitor: Monitor,
+    watch: Watch,
     period: Duration,
     status_file: Option<PathBuf>,
     fleet: Fleet,
@@ -110,7 +103,8 @@ impl Runner {
             start: Instant::now(),
             config: worker.to_yaml(),
             dir: StateDir::take(&options.state_dir)?,
-            monitor: Monitor::start(&options.pipeline, options.period)?,
+            watch: Monitors::new(Settings { period: options.period, ..Settings::default() })
+                .watch(&options.pipeline),
             worker_binary: options.worker_binary,
             period: options.period,
             status_file: options.status_file,
@@ -262,7 +256,7 @@ impl Runner {
 
     /// Observe, plan and show; `apply` follows.
     fn look(&mut self, show: &mut dyn FnMut(&Snapshot)) {
-        let (state, age) = self.monitor.last();
+        let (state, age) = self.watch.last();
         let source = crate::observe::fresh(state, age, self.period);
         let snapshot = self.look.take(source, &self.fleet, &self.answers, self.now());
         self.wanted = self.look.wanted();

@@ -74,7 +74,7 @@ pub struct PartitionView {
 /// The partitions with owner and lag.
 #[must_use]
 pub fn partitions(observed: &Observed, starts_at_log_start: bool) -> Vec<PartitionView> {
-    let SourceState::Found(partitions) = &observed.source else { return Vec::new() };
+    let SourceState::Found(topic) = &observed.source else { return Vec::new() };
     let view = |offsets: &PartitionOffsets| {
         let owner = observed.owner(offsets.partition);
         PartitionView {
@@ -86,7 +86,7 @@ pub fn partitions(observed: &Observed, starts_at_log_start: bool) -> Vec<Partiti
             log_end: offsets.log_end,
         }
     };
-    partitions.iter().map(view).collect()
+    topic.partitions.iter().map(view).collect()
 }
 
 /// Counters of a fleet whose workers come and go: what a process counted stays when it is gone.
@@ -162,9 +162,9 @@ impl Rate {
 
     /// Takes a look at `now` and gives the rate since the oldest one in the span.
     pub fn look(&mut self, observed: &Observed, now: Duration) -> Option<f64> {
-        let SourceState::Found(partitions) = &observed.source else { return None };
+        let SourceState::Found(topic) = &observed.source else { return None };
         let offset = |offsets: &PartitionOffsets| Some((offsets.partition, offsets.committed.offset()?));
-        let committed: BTreeMap<i32, i64> = partitions.iter().filter_map(offset).collect();
+        let committed: BTreeMap<i32, i64> = topic.partitions.iter().filter_map(offset).collect();
         while self.looks.get(1).is_some_and(|(time, _)| now.saturating_sub(*time) >= Self::SPAN) {
             self.looks.pop_front();
         }
@@ -194,8 +194,10 @@ mod tests {
             committed: offset.map_or(Committed::Nothing, Committed::Offset),
             log_start: Some(0),
             log_end: Some(1000),
+            ..PartitionOffsets::default()
         });
-        Observed { source: SourceState::Found(offsets.collect()), ..Observed::default() }
+        let topic = offsets.collect::<Vec<_>>().into();
+        Observed { source: SourceState::Found(topic), ..Observed::default() }
     }
 
     fn report(conflicts: u64, cpu_seconds: f64, resident_bytes: u64) -> LanesReport {

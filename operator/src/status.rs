@@ -5,7 +5,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
-use plaudit_crds::{AchievementPipelineStatus, LastDecision};
+use plaudit_crds::{AchievementPipelineStatus, LastDecision, OnTopicRecreated};
 
 use crate::observe::{Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::{Pipeline, Rejection};
@@ -136,15 +136,23 @@ fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     match &observed.source {
         SourceState::NotAsked => Verdict::new("Unknown", "NotYetObserved", "Kafka was not asked yet"),
         SourceState::Failed { reason, message } => Verdict::new("False", reason, message.clone()),
-        SourceState::Found(partitions) if observed.lag(pipeline.starts_at_log_start()).is_none() => {
-            Verdict::new(
-                "True",
-                "LagUnknown",
-                format!("topic {topic} has {}; the lag is unknown", count(partitions.len())),
-            )
-        }
-        SourceState::Found(partitions) => {
-            Verdict::new("True", "Available", format!("topic {topic} has {}", count(partitions.len())))
+        SourceState::Found(found) => {
+            let partitions = count(found.partitions.len());
+            match found.trouble() {
+                Some((reason, message)) => {
+                    // Lanes go on with a new topic where they are told to.
+                    let goes_on =
+                        found.recreated && pipeline.source.on_topic_recreated == OnTopicRecreated::Continue;
+                    let status = if goes_on { "True" } else { "False" };
+                    Verdict::new(status, reason, format!("topic {topic} has {partitions}; {message}"))
+                }
+                None if observed.lag(pipeline.starts_at_log_start()).is_none() => Verdict::new(
+                    "True",
+                    "LagUnknown",
+                    format!("topic {topic} has {partitions}; the lag is unknown"),
+                ),
+                None => Verdict::new("True", "Available", format!("topic {topic} has {partitions}")),
+            }
         }
     }
 }
@@ -277,12 +285,13 @@ mod tests {
 
     fn found(lag: i64) -> SourceState {
         let committed = Committed::Offset(100_000 - lag);
-        SourceState::Found(vec![PartitionOffsets {
-            partition: 0,
+        let offsets = PartitionOffsets {
             committed,
             log_start: Some(0),
             log_end: Some(100_000),
-        }])
+            ..PartitionOffsets::default()
+        };
+        SourceState::Found(vec![offsets].into())
     }
 
     fn worker(lane: Lane) -> WorkerState {
@@ -435,8 +444,10 @@ mod tests {
                     committed: Committed::Nothing,
                     log_start: Some(0),
                     log_end: Some(9_000),
+                    ..PartitionOffsets::default()
                 })
-                .collect(),
+                .collect::<Vec<_>>()
+                .into(),
         );
         let observed = observed(twelve, vec![worker(running()), crashed]);
 

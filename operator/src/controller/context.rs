@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::questions::Asker;
 use super::rivals::Claims;
 use super::watch::Stores;
+use crate::observe::{Monitors, Settings};
 
 /// A pipeline as it comes from the API server: one that cannot be decoded must not hide the others.
 pub(super) type Guarded = DeserializeGuard<AchievementPipeline>;
@@ -25,6 +26,8 @@ pub(super) struct Context {
     pub stores: Stores,
     pub known: Arc<Known>,
     pub asker: Asker,
+    pub monitors: Monitors,
+    pub wake: UnboundedSender<ObjectRef<Guarded>>,
     begin: Instant,
 }
 
@@ -42,8 +45,9 @@ impl Context {
         (stores, known): (Stores, Arc<Known>),
         wake: UnboundedSender<ObjectRef<Guarded>>,
     ) -> Self {
-        let asker = Asker::new(wake);
-        Self { client, options, stores, known, asker, begin: Instant::now() }
+        let asker = Asker::new(wake.clone());
+        let monitors = Monitors::new(Settings { period: options.period, ..Settings::default() });
+        Self { client, options, stores, known, asker, monitors, wake, begin: Instant::now() }
     }
 
     /// Time since the controller began; it never goes back.

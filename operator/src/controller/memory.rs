@@ -6,14 +6,14 @@ use std::time::Duration;
 use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
-use crate::observe::{LanesReport, Monitor};
+use crate::observe::{LanesReport, Watch};
 use crate::plan::ScaleInWindow;
 
 /// Of one pipeline.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// What is asked about its topic and group, and for which source.
-    pub lag: Option<(String, Monitor)>,
+    pub lag: Option<(String, Watch)>,
     pub window: ScaleInWindow,
     /// Workers that should run, as decided last.
     pub replicas: Option<u32>,

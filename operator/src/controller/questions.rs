@@ -12,7 +12,7 @@ use super::context::{Guarded, lock};
 use super::memory::Memory;
 use super::workers::PodAddress;
 use crate::children::WORKER_PORT;
-use crate::observe::LanesReport;
+use crate::observe::{self, LanesReport};
 
 /// One ready worker speaks for a pipeline in which all is well.
 const READY_EVERY: Duration = Duration::from_secs(30);
@@ -58,7 +58,7 @@ impl Asker {
             let object = object.clone();
             tokio::spawn(async move {
                 let Ok(_place) = places.acquire_owned().await else { return };
-                let report = crate::local::lanes_of(&address(&ip)).await;
+                let report = observe::ask(&address(&ip)).await.report;
                 if note(&mut lock(&memory), pod.name, report) {
                     // The controller may have stopped meanwhile.
                     let _ = wake.send(object);

@@ -17,7 +17,7 @@ use super::questions;
 use super::rivals::Claim;
 use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
-use crate::observe::{Monitor, Observed, SourceState, Trouble};
+use crate::observe::{self, Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
 use crate::plan::{self, Inputs, Plan};
 use crate::status;
@@ -111,7 +111,7 @@ impl Look<'_> {
         pipeline: &Pipeline,
         reference: &ObjectRef<Guarded>,
     ) -> Observed {
-        let Context { stores, options, known, asker, .. } = self.context;
+        let Context { stores, known, asker, .. } = self.context;
         let claim = Claim::of(object);
         let conflict = lock(&known.claims).conflict(&claim).map(|conflict| conflict.message);
         let pods = stores.pods.of(reference);
@@ -119,7 +119,7 @@ impl Look<'_> {
             stores.deployments.get(&ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace));
         let now = self.context.now();
         let mut memory = lock(self.memory);
-        let source = lag(&mut memory, pipeline, options.period);
+        let source = lag(self.context, &mut memory, pipeline, reference);
         memory.reports.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
         let due = questions::due(&workers::addresses(&pods), &memory.asked, now);
         memory.asked.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
@@ -230,22 +230,28 @@ impl Look<'_> {
     }
 }
 
-/// The last answer about the topic; begins to ask when the source is new.
-fn lag(memory: &mut Memory, pipeline: &Pipeline, period: Duration) -> SourceState {
+/// The last answer about the topic; begins to watch it when it is new, and wakes the pipeline with each answer that differs.
+fn lag(
+    context: &Context,
+    memory: &mut Memory,
+    pipeline: &Pipeline,
+    reference: &ObjectRef<Guarded>,
+) -> SourceState {
     let source = &pipeline.source;
     let key = format!("{} {} {}", source.bootstrap_servers, source.topic, source.consumer_group);
     if memory.lag.as_ref().is_none_or(|(watched, _)| *watched != key) {
-        match Monitor::start(pipeline, period) {
-            Ok(monitor) => memory.lag = Some((key, monitor)),
-            Err(error) => {
-                return SourceState::Failed { reason: error.reason(), message: error.to_string() };
-            }
-        }
+        let watch = context.monitors.watch(pipeline);
+        let (mut answers, wake, reference) = (watch.answers(), context.wake.clone(), reference.clone());
+        tokio::spawn(async move {
+            // Ends with the watch, and with the controller.
+            while answers.changed().await.is_ok() && wake.send(reference.clone()).is_ok() {}
+        });
+        memory.lag = Some((key, watch));
     }
     match &memory.lag {
-        Some((_, monitor)) => {
-            let (state, age) = monitor.last();
-            crate::observe::fresh(state, age, period)
+        Some((_, watch)) => {
+            let (state, age) = watch.last();
+            observe::fresh(state, age, context.options.period)
         }
         None => SourceState::NotAsked,
     }

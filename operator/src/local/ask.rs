@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use super::http;
-use crate::observe::LanesReport;
+use crate::observe::{Asked, LanesReport, ask};
 
 /// What a worker said at the last look.
 #[derive(Clone, Debug, Default)]
@@ -16,18 +15,12 @@ pub(super) struct Answer {
 
 /// Asks a process for its readiness and its lanes; what it does not say stays unknown.
 pub(super) async fn ask_worker(pid: u32, address_file: &Path) -> Answer {
-    let mut answer = Answer { pid, ..Answer::default() };
-    let Ok(address) = tokio::fs::read_to_string(address_file).await else { return answer };
+    let Ok(address) = tokio::fs::read_to_string(address_file).await else {
+        return Answer { pid, ..Answer::default() };
+    };
     let address = address.trim().to_owned();
-    let (ready, lanes) = tokio::join!(http::get(&address, "/readyz"), http::get(&address, "/lanes"));
-    answer.ready = ready.is_some_and(|ready| ready.status == 200);
-    answer.report = lanes.filter(|lanes| lanes.status == 200).and_then(|lanes| {
-        serde_json::from_str(&lanes.body)
-            .inspect_err(|error| tracing::warn!(%error, pid, "answer of /lanes not understood"))
-            .ok()
-    });
-    answer.address = Some(address);
-    answer
+    let Asked { ready, report } = ask(&address).await;
+    Answer { pid, address: Some(address), ready, report }
 }
 
 /// A worker that was ready and now waits for nothing but its new partitions is as ready as before: they change hands in a moment.

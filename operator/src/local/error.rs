@@ -1,7 +1,6 @@
 //! Why a local fleet could not run, or not to its end.
 
 use super::state_dir::StateDirError;
-use crate::observe::ObserveError;
 
 /// Why a fleet could not run.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +25,4 @@ pub enum LocalError {
         /// How many.
         workers: usize,
     },
-    /// Kafka cannot be asked.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
 }

@@ -19,6 +19,7 @@ fn snapshot(count: i32, spec: &str) -> Snapshot {
         committed: Committed::Offset(1_234_567),
         log_start: Some(0),
         log_end: Some(1_237_567),
+        ..PartitionOffsets::default()
     });
     let worker = |parity: i32| WorkerState {
         ready: parity == 0,
@@ -32,7 +33,7 @@ fn snapshot(count: i32, spec: &str) -> Snapshot {
         }),
     };
     let observed = Observed {
-        source: SourceState::Found(offsets.collect()),
+        source: SourceState::Found(offsets.collect::<Vec<_>>().into()),
         workers: [("w-0".to_owned(), worker(0)), ("w-1".to_owned(), worker(1))].into(),
         ..Observed::default()
     };

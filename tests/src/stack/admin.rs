@@ -1,13 +1,20 @@
 //! What an administrator does to topics and groups, on purpose or by mistake.
 
 use anyhow::{Context as _, Result, anyhow};
-use rdkafka::admin::{AdminOptions, NewPartitions};
+use rdkafka::admin::{AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::kafka::{Kafka, START_LIMIT};
 use super::until;
 
 impl Kafka {
+    /// Creates many topics at once; they need not have their leaders yet when it returns.
+    pub fn create_topics(&self, names: &[String], partitions: i32) -> Result<()> {
+        let topics: Vec<_> =
+            names.iter().map(|name| NewTopic::new(name, partitions, TopicReplication::Fixed(1))).collect();
+        one(futures::executor::block_on(self.admin()?.create_topics(&topics, &options()))?)
+    }
+
     /// Adds partitions to a topic, so that it has `total`.
     pub fn add_partitions(&self, topic: &str, total: usize) -> Result<()> {
         let admin = self.admin()?;

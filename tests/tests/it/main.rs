@@ -9,6 +9,7 @@ mod growth;
 mod importing;
 mod languages;
 mod local;
+mod monitor;
 mod network;
 mod overload;
 mod protoc;

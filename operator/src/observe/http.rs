@@ -1,4 +1,4 @@
-//! A GET of one of our own workers on this machine.
+//! A GET of one of our own workers.
 //!
 //! By hand, because the question is one line, the answer is small and its sender is known: an HTTP client would be the largest
 //! dependency of this program and would still need the timeout and the limit below.
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// A worker that takes longer does not answer: it is on this machine, and its answers are ready.
+/// A worker that takes longer does not answer: it is near, and its answers are ready.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// A topic of ten thousand partitions stays below it.
 const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;

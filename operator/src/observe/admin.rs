@@ -1,0 +1,251 @@
+//! Questions about many topics and groups at once, through librdkafka's admin calls: the operator's only `unsafe`.
+//!
+//! A question returns at once; its answer comes out of [`Admin::next`] under the token it was asked with. Facts about the library
+//! (2.12.1) that shape this module and its callers:
+//!
+//! * It asks each broker once for all partitions that it leads, but compares every partition with every other one on the way, twice:
+//!   a call for 4,000 partitions costs some 0.1 s of CPU, so callers bound what they put into one.
+//! * When a broker does not answer, its partitions come back as if they had been asked for nothing, without an error.
+//! * A question about a group looks for its coordinator first, and the library remembers eleven of them.
+
+mod answer;
+mod read;
+
+use std::ffi::{CString, c_char, c_void};
+use std::ptr::null_mut;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaResult;
+use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
+
+pub(super) use answer::{Answer, Code, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset};
+use sys::rd_kafka_admin_op_t as op;
+
+/// A connection to one cluster, and the answers that are on their way.
+pub(super) struct Admin<C: ProducerContext + 'static> {
+    // Dropped before the client that it belongs to.
+    queue: Owned<sys::rd_kafka_queue_t>,
+    // Never produces: a producer is the client with the fewest threads, and the only one that needs no group.
+    client: BaseProducer<C>,
+    timeout: Duration,
+}
+
+/// Which end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The oldest offset.
+    Start,
+    /// The last stable offset: records of open transactions are not there yet.
+    Last,
+}
+
+/// An offset to commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewCommit {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) metadata: Vec<u8>,
+}
+
+/// A native object, destroyed when dropped.
+struct Owned<T>(*mut T, unsafe extern "C" fn(*mut T));
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: the pointer came from librdkafka together with its destructor, and nobody uses it afterwards.
+            unsafe { (self.1)(self.0) }
+        }
+    }
+}
+
+impl<C: ProducerContext + 'static> Admin<C> {
+    /// Sets up a client; it connects by itself. A question without an answer fails after `timeout`.
+    pub(super) fn new(config: &ClientConfig, context: C, timeout: Duration) -> KafkaResult<Self> {
+        let mut config = config.clone();
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        let client: BaseProducer<C> = config.create_with_context(context)?;
+        // SAFETY: the client is alive; the queue is destroyed before it (order of the fields).
+        let queue = unsafe { sys::rd_kafka_queue_new(client.client().native_ptr()) };
+        Ok(Self { queue: Owned(queue, sys::rd_kafka_queue_destroy), client, timeout })
+    }
+
+    /// Asks for ID and partitions of topics, each named once.
+    pub(super) fn topics<'a>(&self, token: u64, topics: impl Iterator<Item = &'a str>) {
+        let names: Vec<CString> = topics.map(c_string).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, token);
+        // SAFETY: the call copies the names; collection and options are ours and live until it has returned.
+        unsafe {
+            let topics = Owned(
+                sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()),
+                sys::rd_kafka_TopicCollection_destroy,
+            );
+            sys::rd_kafka_DescribeTopics(self.native(), topics.0, options.0, self.queue.0);
+        }
+    }
+
+    /// Asks for one end of the logs of partitions, each named once. The answer has the same order.
+    pub(super) fn offsets<'a>(
+        &self,
+        token: u64,
+        end: End,
+        partitions: impl ExactSizeIterator<Item = (&'a str, i32)>,
+    ) {
+        let spec = match end {
+            End::Start => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_EARLIEST,
+            End::Last => sys::rd_kafka_OffsetSpec_t::RD_KAFKA_OFFSET_SPEC_LATEST,
+        };
+        let list =
+            partition_list(partitions.map(|(topic, partition)| (topic, partition, spec as i64, &[][..])));
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, token);
+        // SAFETY: the call copies the list; list and options are ours and live until it has returned. The isolation level is valid
+        // for this operation, so that no error object comes back.
+        unsafe {
+            let level = sys::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED;
+            let error = sys::rd_kafka_AdminOptions_set_isolation_level(options.0, level);
+            debug_assert!(error.is_null());
+            sys::rd_kafka_ListOffsets(self.native(), list.0, options.0, self.queue.0);
+        }
+    }
+
+    /// Asks a group's coordinator what it has committed for the first `partitions` of a topic.
+    pub(super) fn committed(&self, token: u64, group: &str, topic: &str, partitions: i32) {
+        let list = partition_list((0..partitions).map(|partition| (topic, partition, 0, &[][..])));
+        let group = c_string(group);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, token);
+        // SAFETY: the call copies group and list; all objects are ours and live until it has returned.
+        unsafe {
+            let question = Owned(
+                sys::rd_kafka_ListConsumerGroupOffsets_new(group.as_ptr(), list.0),
+                sys::rd_kafka_ListConsumerGroupOffsets_destroy,
+            );
+            let mut questions = [question.0];
+            sys::rd_kafka_ListConsumerGroupOffsets(
+                self.native(),
+                questions.as_mut_ptr(),
+                questions.len(),
+                options.0,
+                self.queue.0,
+            );
+        }
+    }
+
+    /// Asks for state and members of groups, each named once.
+    pub(super) fn groups<'a>(&self, token: u64, groups: impl Iterator<Item = &'a str>) {
+        let names: Vec<CString> = groups.map(c_string).collect();
+        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, token);
+        // SAFETY: the call copies the names; the options are ours and live until it has returned.
+        unsafe {
+            sys::rd_kafka_DescribeConsumerGroups(
+                self.native(),
+                pointers.as_mut_ptr(),
+                pointers.len(),
+                options.0,
+                self.queue.0,
+            );
+        }
+    }
+
+    /// Commits offsets for a group from outside. Kafka refuses that while the group has members.
+    pub(super) fn commit(&self, token: u64, group: &str, topic: &str, offsets: &[NewCommit]) {
+        let list = partition_list(
+            offsets.iter().map(|commit| (topic, commit.partition, commit.offset, &commit.metadata[..])),
+        );
+        let group = c_string(group);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, token);
+        // SAFETY: the call copies group and list; all objects are ours and live until it has returned.
+        unsafe {
+            let question = Owned(
+                sys::rd_kafka_AlterConsumerGroupOffsets_new(group.as_ptr(), list.0),
+                sys::rd_kafka_AlterConsumerGroupOffsets_destroy,
+            );
+            let mut questions = [question.0];
+            sys::rd_kafka_AlterConsumerGroupOffsets(
+                self.native(),
+                questions.as_mut_ptr(),
+                questions.len(),
+                options.0,
+                self.queue.0,
+            );
+        }
+    }
+
+    /// The next answer with its token; waits up to `wait`. Serves the client's logs and statistics too.
+    pub(super) fn next(&self, wait: Duration) -> Option<(u64, Answer)> {
+        self.client.poll(Duration::ZERO);
+        let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is alive; the event is ours, and what the answer needs of it is copied before it is destroyed.
+        unsafe {
+            let event = Owned(sys::rd_kafka_queue_poll(self.queue.0, millis), sys::rd_kafka_event_destroy);
+            if event.0.is_null() {
+                return None;
+            }
+            let token = sys::rd_kafka_event_opaque(event.0).addr() as u64;
+            Some((token, read::event(event.0)?))
+        }
+    }
+
+    fn options(&self, operation: op, token: u64) -> Owned<sys::rd_kafka_AdminOptions_t> {
+        let millis = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a token counts questions; pointers have 64 bits"
+        )]
+        let opaque: *mut c_void = std::ptr::without_provenance_mut(token as usize);
+        // SAFETY: the client is alive. The opaque pointer is only ever given back, never followed.
+        unsafe {
+            let options = Owned(
+                sys::rd_kafka_AdminOptions_new(self.native(), operation),
+                sys::rd_kafka_AdminOptions_destroy,
+            );
+            sys::rd_kafka_AdminOptions_set_request_timeout(options.0, millis, null_mut(), 0);
+            sys::rd_kafka_AdminOptions_set_opaque(options.0, opaque);
+            options
+        }
+    }
+
+    fn native(&self) -> *mut sys::rd_kafka_t {
+        self.client.client().native_ptr()
+    }
+}
+
+/// Topic, partition, offset and metadata of each. The wrapper's own list looks through all entries for each that it adds.
+fn partition_list<'a>(
+    partitions: impl ExactSizeIterator<Item = (&'a str, i32, i64, &'a [u8])>,
+) -> Owned<sys::rd_kafka_topic_partition_list_t> {
+    let capacity = i32::try_from(partitions.len()).unwrap_or(i32::MAX);
+    // SAFETY: the list is ours. `add` copies the name and returns an entry that is valid until the next one is added. Metadata is
+    // allocated by the library, which frees it with the list.
+    unsafe {
+        let list = Owned(
+            sys::rd_kafka_topic_partition_list_new(capacity),
+            sys::rd_kafka_topic_partition_list_destroy,
+        );
+        let mut last: Option<(&str, CString)> = None;
+        for (topic, partition, offset, metadata) in partitions {
+            let name = match last.take().filter(|(before, _)| *before == topic) {
+                Some(same) => same,
+                None => (topic, c_string(topic)),
+            };
+            let entry = sys::rd_kafka_topic_partition_list_add(list.0, name.1.as_ptr(), partition);
+            last = Some(name);
+            (*entry).offset = offset;
+            if !metadata.is_empty() {
+                let copy = sys::rd_kafka_mem_malloc(null_mut(), metadata.len());
+                std::ptr::copy_nonoverlapping(metadata.as_ptr(), copy.cast(), metadata.len());
+                (*entry).metadata = copy;
+                (*entry).metadata_size = metadata.len();
+            }
+        }
+        list
+    }
+}
+
+/// An empty name for one that holds a zero byte: no such topic or group can exist, and Kafka says so.
+fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
