@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 mod admin;
-mod facts;
 mod http;
 mod kafka;
 mod source;
 mod worker;
 
-pub use facts::{Fact, facts};
 pub use kafka::{Answered, Counts, Kind, Monitors, Settings, Watch};
 pub use source::{
     Committed, Group, GroupState, Member, PartitionOffsets, SourceState, Topic, TopicId, Unknown, fresh,

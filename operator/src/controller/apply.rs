@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::facts::Fact;
+use super::removal::COST_ANNOTATION;
 use crate::children::{Children, differs};
 
 /// The name of this program in `metadata.managedFields`.
@@ -187,6 +189,29 @@ pub(super) async fn apply_status(
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(&body);
     within(&kind, name, api.patch_status(name, &params, &patch)).await?;
+    Ok(())
+}
+
+/// Writes the removal costs of pods. A pod that is gone meanwhile needs none.
+pub(super) async fn mark_pods(
+    client: &Client,
+    namespace: &str,
+    costs: &[(String, String)],
+) -> Result<(), ApplyError> {
+    const NOT_FOUND: u16 = 404;
+    // The metadata alone: what comes back is small.
+    let api: Api<kube::core::PartialObjectMeta<Pod>> = Api::namespaced(client.clone(), namespace);
+    for (name, cost) in costs {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {COST_ANNOTATION: cost}}}));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let answer = async {
+            match api.patch_metadata(name, &params, &patch).await {
+                Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(()),
+                answer => answer.map(drop),
+            }
+        };
+        within("Pod", name, answer).await?;
+    }
     Ok(())
 }
 

@@ -3,6 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use plaudit_crds::AchievementPipelineStatus;
 
+use crate::observe::SourceState;
+
 /// One thing that happened, for `kubectl describe` and `kubectl events`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fact {
@@ -56,6 +58,26 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
         }
     }
     facts
+}
+
+/// Partitions whose records retention deleted before the group had read them, since the look before.
+#[must_use]
+pub fn overtaken(before: &SourceState, after: &SourceState) -> Vec<Fact> {
+    let (SourceState::Found(before), SourceState::Found(after)) = (before, after) else { return Vec::new() };
+    let pairs = before.partitions.iter().zip(&after.partitions);
+    let new = pairs.filter(|(before, _)| before.overtaken().is_none());
+    new.filter_map(|(_, after)| {
+        let (due, oldest) = after.overtaken()?;
+        let partition = after.partition;
+        Some(Fact {
+            warning: true,
+            reason: "RetentionOvertook".to_owned(),
+            note: format!(
+                "partition {partition}: offset {due} is due, and the oldest that still exists is {oldest}"
+            ),
+        })
+    })
+    .collect()
 }
 
 fn scaled(before: Option<&AchievementPipelineStatus>, after: &AchievementPipelineStatus) -> Option<Fact> {

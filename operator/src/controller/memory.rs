@@ -6,7 +6,7 @@ use std::time::Duration;
 use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
-use crate::observe::{LanesReport, Watch};
+use crate::observe::{LanesReport, SourceState, Watch};
 use crate::plan::ScaleInWindow;
 
 /// Of one pipeline.
@@ -14,6 +14,8 @@ use crate::plan::ScaleInWindow;
 pub(super) struct Memory {
     /// What is asked about its topic and group, and for which source.
     pub lag: Option<(String, Watch)>,
+    /// What was found of it at the last look.
+    pub source: SourceState,
     pub window: ScaleInWindow,
     /// Workers that should run, as decided last.
     pub replicas: Option<u32>,

@@ -1,7 +1,7 @@
 //! The controller: watches pipelines and their children, and has each pipeline looked at when something about it may have changed.
 //!
 //! `watch` fills the stores and wakes, `reconcile` looks at one pipeline (parse → observe → plan → apply), `apply` writes what differs.
-//! What decides has no client: `rivals`, `workers`, `facts`, `questions`, and the crate's `children`, `plan`, `status`.
+//! What decides has no client: `rivals`, `workers`, `removal`, `facts`, `questions`, and the crate's `children`, `plan`, `status`.
 
 mod apply;
 mod context;
@@ -9,6 +9,7 @@ mod facts;
 mod memory;
 mod questions;
 mod reconcile;
+mod removal;
 mod rivals;
 mod watch;
 mod workers;

@@ -9,11 +9,12 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 
-use super::apply::{ApplyError, apply_children, apply_status, publish};
+use super::apply::{ApplyError, apply_children, apply_status, mark_pods, publish};
 use super::context::{Context, Guarded, lock};
-use super::facts::facts;
+use super::facts::{facts, overtaken};
 use super::memory::Memory;
 use super::questions;
+use super::removal::costs;
 use super::rivals::Claim;
 use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
@@ -95,12 +96,15 @@ impl Look<'_> {
         let reference = ObjectRef::<Guarded>::new(&pipeline.name).within(&pipeline.namespace);
         let mut observed = self.observe(object, &pipeline, &reference);
         let plan = self.decide(&pipeline, object, &observed);
+        self.mark(&pipeline, &reference, &observed, &plan).await?;
         let refusal = self.apply(object, &pipeline, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
         self.write_status(object, previous.as_ref(), status).await?;
+        let before = std::mem::replace(&mut lock(self.memory).source, observed.source.clone());
+        publish(self.context, object, &overtaken(&before, &observed.source)).await;
         Ok(Action::requeue(self.again(&observed)))
     }
 
@@ -153,6 +157,24 @@ impl Look<'_> {
         };
         memory.replicas = Some(plan.replicas);
         plan
+    }
+
+    /// Before workers are removed: marks which of them goes first.
+    async fn mark(
+        &self,
+        pipeline: &Pipeline,
+        reference: &ObjectRef<Guarded>,
+        observed: &Observed,
+        plan: &Plan,
+    ) -> Result<(), ReconcileError> {
+        let running = u32::try_from(observed.workers.len()).unwrap_or(u32::MAX);
+        let SourceState::Found(topic) = &observed.source else { return Ok(()) };
+        if plan.replicas == 0 || plan.replicas >= running || observed.rolls_out {
+            return Ok(());
+        }
+        let pods = self.context.stores.pods.of(reference);
+        let costs = costs(topic, pipeline.starts_at_log_start(), &pods);
+        Ok(mark_pods(&self.context.client, &pipeline.namespace, &costs).await?)
     }
 
     /// Writes the children; gives why the API server refused one of them.

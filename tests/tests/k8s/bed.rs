@@ -92,6 +92,24 @@ impl Bed {
 
     /// Creates a pipeline on the bed's topic with keys of its own; `change` edits its spec.
     pub async fn create(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<DynamicObject> {
+        let resource = AchievementPipeline::api_resource();
+        let object = self.raw(name, change);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        Ok(api.create(&PostParams::default(), &object).await?)
+    }
+
+    /// The same pipeline without creating it.
+    pub fn object(&self, name: &str, change: impl FnOnce(&mut Value)) -> Result<AchievementPipeline> {
+        Ok(self.raw(name, change).try_parse()?)
+    }
+
+    /// Creates a pipeline.
+    pub async fn apply(&self, object: &AchievementPipeline) -> Result<()> {
+        self.pipelines().create(&PostParams::default(), object).await?;
+        Ok(())
+    }
+
+    fn raw(&self, name: &str, change: impl FnOnce(&mut Value)) -> DynamicObject {
         let servers = stack::shared();
         let mut spec = json!({
             "source": {"bootstrapServers": servers.kafka.bootstrap(), "topic": self.topic},
@@ -101,8 +119,7 @@ impl Bed {
         let resource = AchievementPipeline::api_resource();
         let mut object = DynamicObject::new(name, &resource).within(&self.namespace);
         object.data = json!({"spec": spec});
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
-        Ok(api.create(&PostParams::default(), &object).await?)
+        object
     }
 
     /// Changes a pipeline by a merge patch.
