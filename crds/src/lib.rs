@@ -24,6 +24,6 @@ pub use resource::{
     AchievementPipeline, AchievementPipelineSpec, Format, GroupProtocol, InitialOffset, OnRetentionLoss,
     OnStoreLoss, OnTopicRecreated, Source, Store,
 };
-pub use scaling::{Batch, Behavior, Paused, Scaling};
+pub use scaling::{Batch, Behavior, OnUnknownLag, Paused, Scaling};
 pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision};
 pub use yaml::YamlError;

@@ -21,6 +21,11 @@ use crate::status::AchievementPipelineStatus;
     shortname = "achp",
     namespaced,
     status = "AchievementPipelineStatus",
+    scale(
+        spec_replicas_path = ".spec.scaling.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
     derive = "PartialEq",
     doc = "Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,

@@ -23,15 +23,19 @@ pub struct AchievementPipelineStatus {
     /// Workers that should run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
+    /// The label selector of the workers, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// Workers that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// The label selector of the workers' pods.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub selector: Option<String>,
     /// Records not yet processed, rounded down; absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
+    /// Records a second that one worker takes, measured under load and rounded; absent while unknown. Kept here, so that a new
+    /// operator need not measure it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_capacity: Option<i64>,
     /// The last decision about the number of workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<LastDecision>,
@@ -43,7 +47,7 @@ pub struct AchievementPipelineStatus {
 pub struct LastDecision {
     /// What the decision was made from.
     pub inputs: DecisionInputs,
-    /// Workers the lag asks for, before any clamp; absent while the lag is unknown.
+    /// Workers the load asks for, before any clamp; absent while the lag is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub formula: Option<i32>,
     /// Every limit that changed the number, in order.
@@ -63,14 +67,29 @@ pub struct LastDecision {
 pub struct DecisionInputs {
     /// Workers that should run so far.
     pub replicas: i32,
+    /// Workers that are ready; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_replicas: Option<i32>,
     /// Records not yet processed; absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
+    /// Age of the oldest record that waits, in seconds; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<i64>,
+    /// Records that arrive in a second, from offsets; absent while unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrivals_per_second: Option<i64>,
+    /// Records a second that one worker takes; absent until it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_capacity: Option<i64>,
     /// Partitions of the topic; absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
     /// spec.scaling.lagThreshold.
     pub lag_threshold: i64,
+    /// spec.scaling.maxLagSeconds.
+    #[serde(default)]
+    pub max_lag_seconds: i32,
     /// spec.scaling.minReplicas.
     pub min_replicas: i32,
     /// spec.scaling.maxReplicas.
@@ -86,7 +105,9 @@ pub struct DecisionInputs {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Clamp {
-    /// Its name: minReplicas, maxReplicas, partitions, scaleInWindow, paused, unknownLag or suspend.
+    /// Its name: that of a field (minReplicas, maxReplicas, replicas, paused, suspend, idleSeconds, scaleInWindowSeconds), or what else
+    /// set the limit: partitions, wholePartitions, laggingPartitions, unknownLag, withinBand, starting, moving, catchingUp, unproven,
+    /// skew, stuck or store.
     pub name: String,
     /// Its value, in workers.
     pub value: i32,

@@ -8,6 +8,7 @@ mod pipeline_file;
 mod plan;
 mod players;
 mod report;
+mod simulate;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Plan(plan::Args),
     /// Run a pipeline on this machine, with processes as workers.
     Local(local::Args),
+    /// Run the scaling decisions on a trace of arrivals, and show what they would cost.
+    Simulate(simulate::Args),
     /// Write reports.
     #[command(subcommand)]
     Report(report::Command),
@@ -88,6 +91,7 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Command::Operator(args) => operator::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Local(args) => local::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Report(command) => report::run(command),
         Command::Players(command) => players::run(command),
         Command::Import(args) => import::run(&args),

@@ -1,7 +1,7 @@
 //! Plaudit's operator: turns an `AchievementPipeline` into a number of workers, and shows what it found and why it decided.
 //!
-//! `pipeline` (parse) → `observe` → `plan` → apply. `pipeline`, `plan`, `status` and `screen` are pure: no client, no clock; time is an
-//! argument. `local` applies a plan to processes of this machine.
+//! `pipeline` (parse) → `observe` → `scaling` → apply. `pipeline`, `scaling`, `status` and `screen` are pure: no client, no clock; time is an
+//! argument. `local` applies a decision to processes of this machine.
 
 pub mod children;
 pub mod commands;
@@ -10,9 +10,10 @@ pub mod load;
 pub mod local;
 pub mod observe;
 pub mod pipeline;
-pub mod plan;
 pub mod pods;
+pub mod scaling;
 pub mod screen;
+pub mod simulate;
 pub mod snapshot;
 pub mod status;
 mod table;

@@ -1,6 +1,6 @@
 //! A pipeline on this machine: the operator's parse → observe → plan, applied to processes instead of pods.
 //!
-//! The loop below does I/O and decides nothing: [`plan`](crate::plan) says how many workers run, [`fleet`] which process that means.
+//! The loop below does I/O and decides nothing: [`scaling`](crate::scaling) says how many workers run, [`fleet`] which process that means.
 
 mod ask;
 mod error;

@@ -44,16 +44,28 @@ pub struct Pipeline {
 /// What decides about the number of workers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScalingRules {
-    /// Workers that always run.
+    /// A fixed number of workers; `None`: the load decides.
+    pub replicas: Option<u32>,
+    /// Workers that always run; 0: none while nothing comes.
     pub min_replicas: u32,
     /// Workers that run at most; `None`: as many as there are partitions.
     pub max_replicas: Option<u32>,
     /// Records one worker may lag, at least 1.
     pub lag_threshold: u64,
+    /// Above this age of the oldest record all workers that are needed are added in one step.
+    pub max_lag: Duration,
+    /// Time in which lag is to be worked off, at least a second.
+    pub catch_up: Duration,
+    /// Part of a worker's capacity that arrivals may take: above 0, at most 1.
+    pub target_utilization: f64,
     /// Directions in which the number is left alone.
     pub paused: Paused,
     /// How long a greater decision keeps its workers.
     pub scale_in_window: Duration,
+    /// After this time without lag and arrivals only `min_replicas` run.
+    pub idle: Duration,
+    /// Workers that run at least while the lag is unknown; `None`: their number stays.
+    pub unknown_lag_replicas: Option<u32>,
     /// True: no worker runs.
     pub suspend: bool,
 }
@@ -142,14 +154,20 @@ fn store(store: &Store) -> WorkerStore {
 }
 
 fn scaling(scaling: &Scaling, suspend: bool) -> ScalingRules {
+    let behavior = &scaling.behavior;
+    let seconds = |seconds: i32| Duration::from_secs(u64::from(seconds.unsigned_abs()));
     ScalingRules {
+        replicas: scaling.replicas.map(i32::unsigned_abs),
         min_replicas: scaling.min_replicas.unsigned_abs(),
         max_replicas: scaling.max_replicas.map(i32::unsigned_abs),
         lag_threshold: scaling.lag_threshold.unsigned_abs(),
+        max_lag: seconds(scaling.max_lag_seconds),
+        catch_up: seconds(behavior.catch_up_seconds),
+        target_utilization: f64::from(behavior.target_utilization_percent) / 100.0,
         paused: scaling.paused,
-        scale_in_window: Duration::from_secs(u64::from(
-            scaling.behavior.scale_in_window_seconds.unsigned_abs(),
-        )),
+        scale_in_window: seconds(behavior.scale_in_window_seconds),
+        idle: seconds(behavior.idle_seconds),
+        unknown_lag_replicas: behavior.on_unknown_lag.replicas.map(i32::unsigned_abs),
         suspend,
     }
 }
@@ -246,11 +264,17 @@ spec:
                 },
                 batch: Batch::default(),
                 scaling: ScalingRules {
+                    replicas: None,
                     min_replicas: 1,
                     max_replicas: None,
                     lag_threshold: 10_000,
+                    max_lag: Duration::from_secs(10),
+                    catch_up: Duration::from_secs(60),
+                    target_utilization: 0.8,
                     paused: Paused::None,
                     scale_in_window: Duration::from_secs(300),
+                    idle: Duration::from_secs(300),
+                    unknown_lag_replicas: None,
                     suspend: false,
                 },
                 pods: PodSettings::default(),

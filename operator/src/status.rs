@@ -9,7 +9,7 @@ use plaudit_crds::{AchievementPipelineStatus, LastDecision, OnTopicRecreated};
 
 use crate::observe::{Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::{Pipeline, Rejection};
-use crate::plan::Plan;
+use crate::scaling::{Decision, headline};
 
 /// A condition before it is compared with the one before: status, reason, sentence.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ struct Verdict {
 pub fn status(
     pipeline: &Pipeline,
     observed: &Observed,
-    plan: &Plan,
+    plan: &Decision,
     previous: Option<&AchievementPipelineStatus>,
     now: Timestamp,
 ) -> AchievementPipelineStatus {
@@ -49,8 +49,10 @@ pub fn status(
         lag: observed
             .lag(pipeline.starts_at_log_start())
             .map(|lag| quantised(lag, pipeline.scaling.lag_threshold)),
+        worker_capacity: plan.learnt.map(|learnt| i64::try_from(learnt.worker_capacity).unwrap_or(i64::MAX)),
+        // The label selector belongs to whoever makes the workers.
+        selector: previous.and_then(|previous| previous.selector.clone()),
         last_decision: Some(decision(plan, previous)),
-        selector: previous.and_then(|status| status.selector.clone()),
     }
 }
 
@@ -176,7 +178,7 @@ fn count(partitions: usize) -> String {
 }
 
 /// A pipeline stays available while it grows: only fewer workers than always have to run is a fault.
-fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: &Plan) -> Verdict {
+fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: &Decision) -> Verdict {
     let (ready, wanted) = (observed.ready_workers(), plan.replicas);
     let needed = pipeline.scaling.min_replicas.min(wanted);
     let message = format!("{ready} of {wanted} workers are ready");
@@ -194,10 +196,18 @@ fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: &Plan) -> V
     }
 }
 
-fn scaling_active(plan: &Plan) -> Verdict {
-    match plan.decision.reason.as_str() {
-        reason @ ("UnknownLag" | "Paused" | "Suspended" | "Conflict") => {
-            Verdict::new("False", reason, plan.decision.message.clone())
+fn scaling_active(plan: &Decision) -> Verdict {
+    match plan.record.reason.as_str() {
+        reason @ ("UnknownLag" | "Paused" | "Suspended" | "Fixed" | "Conflict") => {
+            Verdict::new("False", reason, plan.record.message.clone())
+        }
+        // It follows, but more workers would not help: the sentence without figures, which change at each look.
+        "Skewed" => {
+            Verdict::new("True", "Skewed", "more records arrive in one partition than one worker takes")
+        }
+        "Stuck" => Verdict::new("True", "Stuck", "a partition lags and nothing of it is committed"),
+        "StoreBound" => {
+            Verdict::new("True", "StoreBound", "more workers took no more records; none is added for a while")
         }
         _ => Verdict::new("True", "FollowsLag", "the number of workers follows the lag"),
     }
@@ -243,20 +253,11 @@ fn conditions<const N: usize>(
 }
 
 /// The new decision when it has another result or another reason, else the old one with the inputs it was made from.
-fn decision(plan: &Plan, previous: Option<&AchievementPipelineStatus>) -> LastDecision {
+fn decision(plan: &Decision, previous: Option<&AchievementPipelineStatus>) -> LastDecision {
     let before = previous.and_then(|status| status.last_decision.as_ref());
-    let same = before.filter(|before| {
-        before.result == plan.decision.result && headline(before) == headline(&plan.decision)
-    });
-    same.unwrap_or(&plan.decision).clone()
-}
-
-/// At the minimum, a lag that asks for no worker and one that asks for one are the same: a steady pipeline goes to and fro.
-fn headline(decision: &LastDecision) -> &str {
-    match decision.reason.as_str() {
-        "FollowsLag" if decision.result <= decision.inputs.min_replicas => "AtMinimum",
-        reason => reason,
-    }
+    let same = before
+        .filter(|before| before.result == plan.record.result && headline(before) == headline(&plan.record));
+    same.unwrap_or(&plan.record).clone()
 }
 
 impl Verdict {
@@ -273,7 +274,7 @@ mod tests {
     use crate::observe::{Committed, Lane, LanesReport, PartitionOffsets};
     use crate::pipeline::parse;
     use crate::pipeline::tests::object;
-    use crate::plan::{Inputs, ScaleInWindow, plan};
+    use crate::scaling::{Sample, Scaler};
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_000 + second).expect("a time")
@@ -316,13 +317,10 @@ mod tests {
         pipeline: &Pipeline,
         observed: &Observed,
         previous: Option<&AchievementPipelineStatus>,
-    ) -> Plan {
-        let inputs = Inputs {
-            lag: observed.lag(pipeline.starts_at_log_start()),
-            partitions: observed.partitions(),
-            replicas: previous.and_then(|status| status.replicas).map(i32::unsigned_abs),
-        };
-        plan(&pipeline.scaling, inputs, &mut ScaleInWindow::default(), Duration::ZERO)
+    ) -> Decision {
+        let replicas = previous.and_then(|status| status.replicas).map(i32::unsigned_abs);
+        let sample = Sample::of(observed, pipeline.starts_at_log_start(), replicas);
+        Scaler::new(None).decide(&pipeline.scaling, &sample, Duration::ZERO)
     }
 
     fn status_of(extra: &str, observed: &Observed) -> AchievementPipelineStatus {
@@ -457,7 +455,7 @@ mod tests {
             (&told(&status)[0][..], &told(&status)[3][..]),
             (
                 "Ready=True Available: reports are read, merged and stored",
-                "WorkersAvailable=True Restarting: 1 of 11 workers are ready; w-1 exited with status 1"
+                "WorkersAvailable=True Restarting: 1 of 12 workers are ready; w-1 exited with status 1"
             )
         );
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
-use plaudit_tests::{bench, chaos, checker, demo, direct, example, model, programs, sim};
+use plaudit_tests::{bench, chaos, checker, demo, direct, example, model, programs, rivals, sim};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -28,6 +28,7 @@ enum Command {
     Sim(sim::Args),
     Bench(bench::Args),
     Model(model::Args),
+    Rivals(rivals::Args),
     /// The least work that could be done, as a process that the benchmark measures
     #[command(hide = true)]
     BenchBaseline(bench::BaselineArgs),
@@ -49,6 +50,7 @@ fn main() -> Result<()> {
         Command::Sim(args) => args.run(),
         Command::Bench(args) => bench::run(&args),
         Command::Model(args) => args.run(),
+        Command::Rivals(args) => args.run(),
         Command::BenchBaseline(args) => bench::run_baseline(&args),
         Command::DirectServer(args) => direct::run(&args),
         Command::Hold => hold(),

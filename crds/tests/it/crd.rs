@@ -4,7 +4,7 @@ use std::path::Path;
 
 use kube::CustomResourceExt;
 use plaudit_crds::{AchievementPipeline, crd_yaml};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const FREE_FORMS: [&str; 2] = ["spec.worker.resources", "spec.worker.template"];
 
@@ -54,6 +54,20 @@ fn every_rule_compiles() {
         .collect();
 
     assert_eq!((failures, rules.len()), (Vec::new(), 8));
+}
+
+#[test]
+fn the_scale_subresource_writes_the_fixed_number_and_reads_the_status() {
+    let crd = serde_json::to_value(AchievementPipeline::crd()).expect("a CRD is JSON");
+
+    assert_eq!(
+        crd["spec"]["versions"][0]["subresources"]["scale"],
+        json!({
+            "specReplicasPath": ".spec.scaling.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        })
+    );
 }
 
 fn collect_unbounded(schema: &Value, path: &str, unbounded: &mut Vec<String>) {

@@ -34,7 +34,9 @@ fn defaults_are_filled() {
             "unlocks": {},
             "deadLetters": {"onError": "deadLetter"},
             "batch": {"maxRecords": 2000, "maxBytes": 4_194_304, "maxDelayMilliseconds": 20},
-            "scaling": {"minReplicas": 1, "lagThreshold": 10000, "paused": "none", "behavior": {"scaleInWindowSeconds": 300}},
+            "scaling": {"minReplicas": 1, "lagThreshold": 10000, "maxLagSeconds": 10, "paused": "none", "behavior": {
+                "catchUpSeconds": 60, "targetUtilizationPercent": 80, "scaleInWindowSeconds": 300, "idleSeconds": 300,
+                "onUnknownLag": {}}},
             "worker": {},
             "suspend": false,
         })
@@ -79,6 +81,15 @@ fn good_pipelines_are_accepted_by_file_and_by_rules() {
         vec![("/spec/source/topic", json!("t".repeat(236)))],
         vec![("/spec/source/topic", json!("t".repeat(249))), ("/spec/deadLetters/topic", json!("bad"))],
         vec![("/spec/scaling", json!({"minReplicas": 3, "maxReplicas": 3, "paused": "both"}))],
+        vec![("/spec/scaling", json!({"minReplicas": 0, "maxReplicas": 10000, "maxLagSeconds": 1}))],
+        vec![("/spec/scaling", json!({"replicas": 0}))],
+        vec![("/spec/scaling", json!({"replicas": 10000, "maxReplicas": 3}))],
+        vec![(
+            "/spec/scaling/behavior",
+            json!({"catchUpSeconds": 1, "targetUtilizationPercent": 100, "scaleInWindowSeconds": 0,
+                "idleSeconds": 604_800, "onUnknownLag": {"replicas": 4}}),
+        )],
+        vec![("/spec/scaling/behavior", json!({"targetUtilizationPercent": 10, "onUnknownLag": {}}))],
         vec![("/spec/suspend", json!(true))],
         vec![("/spec/scaling/maxReplicas", Value::Null)],
     ];
@@ -191,8 +202,48 @@ fn bad_fields_are_refused_with_their_path_cause_and_next_step() {
             "spec.batch.maxRecords: 0 is out of range; write a whole number from 1 to 100000",
         ),
         (
-            ("/spec/scaling/minReplicas", json!(0)),
-            "spec.scaling.minReplicas: 0 is out of range; write a whole number from 1 to 10000",
+            ("/spec/scaling/minReplicas", json!(-1)),
+            "spec.scaling.minReplicas: -1 is out of range; write a whole number from 0 to 10000",
+        ),
+        (
+            ("/spec/scaling/maxReplicas", json!(0)),
+            "spec.scaling.maxReplicas: 0 is out of range; write a whole number from 1 to 10000",
+        ),
+        (
+            ("/spec/scaling/replicas", json!(10001)),
+            "spec.scaling.replicas: 10001 is out of range; write a whole number from 0 to 10000",
+        ),
+        (
+            ("/spec/scaling/lagThreshold", json!(0)),
+            "spec.scaling.lagThreshold: 0 is out of range; write a whole number from 1 to 1000000000",
+        ),
+        (
+            ("/spec/scaling/maxLagSeconds", json!(0)),
+            "spec.scaling.maxLagSeconds: 0 is out of range; write a whole number from 1 to 86400",
+        ),
+        (
+            ("/spec/scaling/behavior/catchUpSeconds", json!(0)),
+            "spec.scaling.behavior.catchUpSeconds: 0 is out of range; write a whole number from 1 to 86400",
+        ),
+        (
+            ("/spec/scaling/behavior/targetUtilizationPercent", json!(101)),
+            "spec.scaling.behavior.targetUtilizationPercent: 101 is out of range; write a whole number from 10 to 100",
+        ),
+        (
+            ("/spec/scaling/behavior/scaleInWindowSeconds", json!(3601)),
+            "spec.scaling.behavior.scaleInWindowSeconds: 3601 is out of range; write a whole number from 0 to 3600",
+        ),
+        (
+            ("/spec/scaling/behavior/idleSeconds", json!(0)),
+            "spec.scaling.behavior.idleSeconds: 0 is out of range; write a whole number from 1 to 604800",
+        ),
+        (
+            ("/spec/scaling/behavior/onUnknownLag", json!("hold")),
+            r#"spec.scaling.behavior.onUnknownLag: "hold" is not a group of fields; write fields below it, indented"#,
+        ),
+        (
+            ("/spec/scaling/behavior/onUnknownLag", json!({"replicas": 0})),
+            "spec.scaling.behavior.onUnknownLag.replicas: 0 is out of range; write a whole number from 1 to 10000",
         ),
         (
             ("/spec/scaling/paused", json!(true)),
@@ -314,6 +365,7 @@ fn what_stored_records_depend_on_cannot_change() {
         (&[], ("/spec/source/bootstrapServers", json!("new:9092")), vec![]),
         (&[], ("/spec/store/addresses", json!(["new:6379"])), vec![]),
         (&[], ("/spec/scaling/maxReplicas", json!(4)), vec![]),
+        (&[], ("/spec/scaling/replicas", json!(4)), vec![]),
     ];
 
     let answers: Vec<_> = cases

@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use super::operator::WorkerArgs;
 use super::{Output, pipeline_file};
 use crate::children::{Children, children};
-use crate::plan::{Inputs, ScaleInWindow, plan};
+use crate::scaling::{PartitionSample, Sample, Scaler};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The pipeline, as `kubectl apply` takes it; - reads standard input.
     #[arg(short = 'f', long = "file", value_name = "FILE")]
     file: PathBuf,
-    /// Records not yet processed; without it the lag is unknown.
+    /// Records not yet processed, spread evenly; without it the lag is unknown.
     #[arg(long, value_name = "RECORDS")]
     lag: Option<u64>,
     /// Partitions of the topic; without it they are unknown.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     partitions: Option<u32>,
     /// Workers that run so far.
     #[arg(long, value_name = "COUNT")]
@@ -36,17 +36,39 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let object = pipeline_file::object(&args.file)?;
     let pipeline = pipeline_file::checked(&object)?;
-    let inputs = Inputs { lag: args.lag, partitions: args.partitions, replicas: args.replicas };
-    let plan = plan(&pipeline.scaling, inputs, &mut ScaleInWindow::default(), Duration::ZERO);
-    let children = children(&pipeline, None, &args.workers.settings(), plan.replicas);
+    let sample = Sample {
+        partitions: partitions(args),
+        replicas: args.replicas,
+        ready: args.replicas,
+        ..Sample::default()
+    };
+    let decision = Scaler::default().decide(&pipeline.scaling, &sample, Duration::ZERO);
+    let children = children(&pipeline, None, &args.workers.settings(), decision.replicas);
     let text = match args.output {
-        Output::Text => text(&plan.decision, &children),
+        Output::Text => text(&decision.record, &children),
         Output::Json => {
-            let document = json!({"decision": plan.decision, "objects": objects(&children)});
+            let document = json!({"decision": decision.record, "objects": objects(&children)});
             format!("{document:#}\n")
         }
     };
     super::print(&text)
+}
+
+/// The lag spread evenly; unknown as soon as one of the two is.
+fn partitions(args: &Args) -> Option<Vec<PartitionSample>> {
+    let (lag, count) = (args.lag?, u64::from(args.partitions?));
+    let of = |at: u64| {
+        let lag = lag / count + u64::from(at < lag % count);
+        let offset = |records: u64| i64::try_from(records).ok();
+        PartitionSample {
+            partition: i32::try_from(at).unwrap_or(i32::MAX),
+            lag: Some(lag),
+            log_end: offset(lag),
+            committed: Some(0),
+            owner: None,
+        }
+    };
+    Some((0..count).map(of).collect())
 }
 
 fn text(decision: &LastDecision, children: &Children) -> String {

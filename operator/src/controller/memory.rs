@@ -7,7 +7,7 @@ use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
 use crate::observe::{LanesReport, SourceState, Watch};
-use crate::plan::ScaleInWindow;
+use crate::scaling::Scaler;
 
 /// Of one pipeline.
 #[derive(Debug, Default)]
@@ -16,7 +16,8 @@ pub(super) struct Memory {
     pub lag: Option<(String, Watch)>,
     /// What was found of it at the last look.
     pub source: SourceState,
-    pub window: ScaleInWindow,
+    /// None before the first look, which takes from the status what was learnt.
+    pub scaler: Option<Scaler>,
     /// Workers that should run, as decided last.
     pub replicas: Option<u32>,
     /// What its workers last said, by pod.

@@ -20,7 +20,7 @@ use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
 use crate::observe::{self, Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
-use crate::plan::{self, Inputs, Plan};
+use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
 use crate::status;
 
 /// A pipeline in which nothing moves is looked at anyway: an event may have been missed.
@@ -105,7 +105,7 @@ impl Look<'_> {
         self.write_status(object, previous.as_ref(), status).await?;
         let before = std::mem::replace(&mut lock(self.memory).source, observed.source.clone());
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
-        Ok(Action::requeue(self.again(&observed)))
+        Ok(Action::requeue(self.again(&observed, plan.look_again)))
     }
 
     /// What is known now, from stores and from what others have fetched meanwhile; asks for what is due.
@@ -143,20 +143,29 @@ impl Look<'_> {
         }
     }
 
-    fn decide(&self, pipeline: &Pipeline, object: &AchievementPipeline, observed: &Observed) -> Plan {
+    fn decide(&self, pipeline: &Pipeline, object: &AchievementPipeline, observed: &Observed) -> Decision {
         let mut memory = lock(self.memory);
-        let replicas = memory.replicas.or_else(|| Some(object.status.as_ref()?.replicas?.unsigned_abs()));
-        let inputs = Inputs {
-            lag: observed.lag(pipeline.starts_at_log_start()),
-            partitions: observed.partitions(),
-            replicas,
+        let status = object.status.as_ref();
+        let replicas = memory.replicas.or_else(|| Some(status?.replicas?.unsigned_abs()));
+        let sample = Sample::of(observed, pipeline.starts_at_log_start(), replicas);
+        let decision = match &observed.conflict {
+            Some(conflict) => scaling::no_worker(&pipeline.scaling, &sample, "Conflict", conflict),
+            None => {
+                let learnt = || {
+                    let capacity = status?.worker_capacity?;
+                    Some(Learnt { worker_capacity: capacity.unsigned_abs() })
+                };
+                let scaler = memory.scaler.get_or_insert_with(|| Scaler::new(learnt()));
+                scaler.decide(&pipeline.scaling, &sample, self.context.now())
+            }
         };
-        let plan = match &observed.conflict {
-            Some(conflict) => plan::none(&pipeline.scaling, inputs, "Conflict", conflict),
-            None => plan::plan(&pipeline.scaling, inputs, &mut memory.window, self.context.now()),
-        };
-        memory.replicas = Some(plan.replicas);
-        plan
+        if memory.replicas != Some(decision.replicas)
+            && let Some((_, watch)) = &memory.lag
+        {
+            watch.look_closer();
+        }
+        memory.replicas = Some(decision.replicas);
+        decision
     }
 
     /// Before workers are removed: marks which of them goes first.
@@ -165,7 +174,7 @@ impl Look<'_> {
         pipeline: &Pipeline,
         reference: &ObjectRef<Guarded>,
         observed: &Observed,
-        plan: &Plan,
+        plan: &Decision,
     ) -> Result<(), ReconcileError> {
         let running = u32::try_from(observed.workers.len()).unwrap_or(u32::MAX);
         let SourceState::Found(topic) = &observed.source else { return Ok(()) };
@@ -182,7 +191,7 @@ impl Look<'_> {
         &self,
         object: &AchievementPipeline,
         pipeline: &Pipeline,
-        plan: &Plan,
+        plan: &Decision,
     ) -> Result<Option<Trouble>, ReconcileError> {
         let owner = object.controller_owner_ref(&());
         let wanted = children(pipeline, owner.as_ref(), &self.context.options.settings, plan.replicas);
@@ -242,13 +251,13 @@ impl Look<'_> {
     }
 
     /// When to look again if nothing wakes this pipeline before.
-    fn again(&self, observed: &Observed) -> Duration {
+    fn again(&self, observed: &Observed, decision: Duration) -> Duration {
         let Observed { source, workers, rolls_out, .. } = observed;
         let moves = *rolls_out
             || workers.values().any(|worker| !worker.ready)
-            || !matches!(source, SourceState::Found(_))
-            || observed.lag(true) != Some(0);
-        if moves { self.context.options.period } else { QUIET }
+            || !matches!(source, SourceState::Found(_));
+        let period = self.context.options.period;
+        if moves { period } else { decision.clamp(period, QUIET) }
     }
 }
 

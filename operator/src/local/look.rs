@@ -11,7 +11,7 @@ use super::ask::Answer;
 use super::fleet::{Fleet, Slot, State, worker_name};
 use crate::observe::{LanesReport, Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::Pipeline;
-use crate::plan::{Inputs, ScaleInWindow, plan};
+use crate::scaling::{Learnt, Sample, Scaler};
 use crate::snapshot::{Rate, Snapshot, Totals, WorkerView, partitions};
 use crate::status::status;
 
@@ -20,7 +20,7 @@ use crate::status::status;
 pub(super) struct Look {
     object: AchievementPipeline,
     pipeline: Pipeline,
-    window: ScaleInWindow,
+    scaler: Scaler,
     replicas: Option<u32>,
     rate: Rate,
     totals: Totals,
@@ -28,10 +28,12 @@ pub(super) struct Look {
 
 impl Look {
     pub(super) fn new(object: AchievementPipeline, pipeline: Pipeline) -> Self {
+        let capacity = object.status.as_ref().and_then(|status| status.worker_capacity);
+        let learnt = capacity.map(|capacity| Learnt { worker_capacity: capacity.unsigned_abs() });
         Self {
             object,
             pipeline,
-            window: ScaleInWindow::default(),
+            scaler: Scaler::new(learnt),
             replicas: None,
             rate: Rate::default(),
             totals: Totals::default(),
@@ -65,18 +67,14 @@ impl Look {
             fleet.slots().map(|(index, slot)| (worker_name(index), worker_state(slot, answers.get(&index))));
         let observed = Observed { source, workers: workers.collect(), ..Observed::default() };
         let starts_at_log_start = self.pipeline.starts_at_log_start();
-        let inputs = Inputs {
-            lag: observed.lag(starts_at_log_start),
-            partitions: observed.partitions(),
-            replicas: self.replicas,
-        };
-        let plan = plan(&self.pipeline.scaling, inputs, &mut self.window, now);
+        let sample = Sample::of(&observed, starts_at_log_start, self.replicas);
+        let plan = self.scaler.decide(&self.pipeline.scaling, &sample, now);
         if self.replicas != Some(plan.replicas) {
             tracing::info!(
                 from = self.replicas,
                 to = plan.replicas,
-                reason = plan.decision.reason,
-                because = plan.decision.message,
+                reason = plan.record.reason,
+                because = plan.record.message,
                 "replicas changed"
             );
         }
@@ -87,7 +85,7 @@ impl Look {
         let totals = self.totals.sum();
         Snapshot {
             pipeline: self.object.clone(),
-            decision: plan.decision,
+            decision: plan.record,
             age_seconds: now.as_secs(),
             workers: fleet.slots().map(|(index, slot)| view(index, slot, answers.get(&index))).collect(),
             partitions: partitions(&observed, starts_at_log_start),

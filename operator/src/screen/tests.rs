@@ -7,7 +7,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::*;
 use crate::observe::{Committed, Lane, LanesReport, Observed, PartitionOffsets, SourceState, WorkerState};
 use crate::pipeline::{parse, tests::object};
-use crate::plan::{Inputs, ScaleInWindow, plan};
+use crate::scaling::{Sample, Scaler};
 use crate::snapshot::{WorkerView, partitions};
 
 /// `count` partitions with a lag of 3000 each, owned by two workers, one of which drains.
@@ -37,8 +37,8 @@ fn snapshot(count: i32, spec: &str) -> Snapshot {
         workers: [("w-0".to_owned(), worker(0)), ("w-1".to_owned(), worker(1))].into(),
         ..Observed::default()
     };
-    let inputs = Inputs { lag: observed.lag(true), partitions: observed.partitions(), replicas: Some(1) };
-    let plan = plan(&pipeline.scaling, inputs, &mut ScaleInWindow::default(), Duration::ZERO);
+    let sample = Sample { ready: None, ..Sample::of(&observed, true, Some(1)) };
+    let plan = Scaler::new(None).decide(&pipeline.scaling, &sample, Duration::ZERO);
     object.status = Some(crate::status::status(&pipeline, &observed, &plan, None, Timestamp::UNIX_EPOCH));
     let view = |name: &str, pid, restarts, state: &str| WorkerView {
         name: name.to_owned(),
@@ -50,7 +50,7 @@ fn snapshot(count: i32, spec: &str) -> Snapshot {
     };
     Snapshot {
         pipeline: object,
-        decision: plan.decision,
+        decision: plan.record,
         age_seconds: 125,
         workers: vec![view("w-0", 4711, 1, "running"), view("w-1", 4712, 0, "draining")],
         partitions: partitions(&observed, true),

@@ -1,0 +1,93 @@
+//! A decision as it is given out: the number, the way to it, and what to keep.
+
+use std::time::Duration;
+
+use plaudit_crds::{DecisionInputs, LastDecision};
+
+use super::capacity::Learnt;
+use super::sample::Sample;
+use super::seen::Seen;
+use super::sentence::sentence;
+use super::steps::{Steps, signed};
+use crate::pipeline::ScalingRules;
+
+/// The number of workers that should run, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Workers that should run.
+    pub replicas: u32,
+    /// The way to that number.
+    pub record: LastDecision,
+    /// What to keep in the status, for a scaler that begins anew. It moves rarely.
+    pub learnt: Option<Learnt>,
+    /// When at the latest the same inputs could lead to another decision.
+    pub look_again: Duration,
+}
+
+pub(super) fn decision(
+    rules: &ScalingRules,
+    sample: &Sample,
+    seen: Option<&Seen>,
+    steps: &Steps,
+    learnt: Option<Learnt>,
+    look_again: Duration,
+) -> Decision {
+    let record = LastDecision {
+        inputs: inputs(rules, sample, seen),
+        formula: steps.formula.map(signed),
+        clamps: steps.clamps.clone(),
+        result: signed(steps.result),
+        reason: steps.reason.name().to_owned(),
+        message: sentence(rules, seen, sample.replicas, steps),
+    };
+    Decision { replicas: steps.result, record, learnt, look_again }
+}
+
+/// No worker, for a reason that has nothing to do with load.
+#[must_use]
+pub fn no_worker(rules: &ScalingRules, sample: &Sample, reason: &str, message: &str) -> Decision {
+    let record = LastDecision {
+        inputs: inputs(rules, sample, None),
+        formula: None,
+        clamps: Vec::new(),
+        result: 0,
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+    };
+    Decision { replicas: 0, record, learnt: None, look_again: Duration::MAX }
+}
+
+fn inputs(rules: &ScalingRules, sample: &Sample, seen: Option<&Seen>) -> DecisionInputs {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates")]
+    let whole = |value: f64| value.round() as i64;
+    let large = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let partitions = sample.partitions.as_ref().map(Vec::len);
+    DecisionInputs {
+        replicas: sample.replicas.map_or(0, signed),
+        ready_replicas: sample.ready.map(signed),
+        lag: seen.map(|seen| large(seen.lag)),
+        lag_seconds: seen.map(|seen| whole(seen.lag_seconds)),
+        arrivals_per_second: seen.and_then(|seen| seen.arrivals).map(whole),
+        worker_capacity: seen.and_then(|seen| seen.capacity).map(whole),
+        partitions: partitions.map(|count| i32::try_from(count).unwrap_or(i32::MAX)),
+        lag_threshold: large(rules.lag_threshold),
+        max_lag_seconds: i32::try_from(rules.max_lag.as_secs()).unwrap_or(i32::MAX),
+        min_replicas: signed(rules.min_replicas),
+        max_replicas: rules.max_replicas.map(signed),
+        paused: rules.paused,
+        suspend: rules.suspend,
+    }
+}
+
+/// What a decision is about, for a status that must not change while a pipeline is steady.
+///
+/// With the same number of workers it makes no difference which of the everyday reasons speaks: noise makes them go to and fro.
+#[must_use]
+pub fn headline(record: &LastDecision) -> &str {
+    match record.reason.as_str() {
+        "FollowsLoad" | "FollowsLag" | "AtMinimum" | "WaitsForIdle" | "Idle" | "WithinBand" | "Starting"
+        | "Moving" | "CatchingUp" | "UnknownRate" | "ScaleInWindow" | "Unproven" | "AtMaximum"
+        | "AtPartitions" => "Follows",
+        reason => reason,
+    }
+}
