@@ -106,7 +106,7 @@ pub struct DecisionInputs {
 #[serde(rename_all = "camelCase")]
 pub struct Clamp {
     /// Its name: that of a field (minReplicas, maxReplicas, replicas, paused, suspend, idleSeconds, scaleInWindowSeconds), or what else
-    /// set the limit: partitions, wholePartitions, laggingPartitions, unknownLag, withinBand, starting, moving, catchingUp, unproven,
+    /// set the limit: partitions, wholePartitions, unknownLag, unknownRate, withinBand, starting, moving, catchingUp, unproven, settling,
     /// skew, stuck or store.
     pub name: String,
     /// Its value, in workers.

@@ -9,7 +9,7 @@ use plaudit_crds::{AchievementPipelineStatus, LastDecision, OnTopicRecreated};
 
 use crate::observe::{Observed, SourceState, Trouble, WorkerState};
 use crate::pipeline::{Pipeline, Rejection};
-use crate::scaling::{Decision, headline};
+use crate::scaling::{Decision, is_news};
 
 /// A condition before it is compared with the one before: status, reason, sentence.
 #[derive(Clone, Debug, PartialEq)]
@@ -252,11 +252,10 @@ fn conditions<const N: usize>(
         .collect()
 }
 
-/// The new decision when it has another result or another reason, else the old one with the inputs it was made from.
+/// The new decision when it says something new, else the old one with the inputs it was made from.
 fn decision(plan: &Decision, previous: Option<&AchievementPipelineStatus>) -> LastDecision {
     let before = previous.and_then(|status| status.last_decision.as_ref());
-    let same = before
-        .filter(|before| before.result == plan.record.result && headline(before) == headline(&plan.record));
+    let same = before.filter(|before| !is_news(before, &plan.record));
     same.unwrap_or(&plan.record).clone()
 }
 

@@ -9,6 +9,7 @@ pub mod example;
 pub mod fleet;
 pub mod model;
 pub mod programs;
+pub mod rivals;
 pub mod scene;
 pub mod sim;
 pub mod stack;

@@ -19,7 +19,8 @@ pub type Launcher = Box<dyn Fn(&Pod, Ipv4Addr) -> BoxFuture<'static, Result<Laun
 /// `directory`.
 pub fn workers(client: Client, binary: PathBuf, directory: PathBuf) -> Processes<Launcher> {
     Processes(Box::new(move |pod, address| {
-        let (client, binary, directory, pod) = (client.clone(), binary.clone(), directory.clone(), pod.clone());
+        let (client, binary, directory, pod) =
+            (client.clone(), binary.clone(), directory.clone(), pod.clone());
         Box::pin(async move { launch(client, &binary, &directory, &pod, address).await })
     }))
 }
@@ -34,7 +35,10 @@ async fn launch(
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
-    let map = volumes.filter_map(|volume| volume.config_map.as_ref()).next().context("a pod without a ConfigMap")?;
+    let map = volumes
+        .filter_map(|volume| volume.config_map.as_ref())
+        .next()
+        .context("a pod without a ConfigMap")?;
     let data = maps.get(&map.name).await?.data.unwrap_or_default();
     let text = data.get("worker.yaml").context("a ConfigMap without worker.yaml")?;
     // All pods share this machine's ports; each has an address of its own.

@@ -20,6 +20,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// This part of what was too much may be tried.
 const BELOW_TOO_MUCH: f64 = 0.9;
+/// What was too much once is tried again after a day: a worker may have been given more, and a try costs three changes.
+const TOO_MUCH_FOR: Duration = Duration::from_secs(86_400);
 
 /// What a pipeline's scaling has learnt, as kept in the status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,14 +63,14 @@ impl Capacity {
     /// Records a second that a worker may be given while its capacity is unknown: what one was seen to sustain, or twice the present
     /// load, but less than what was too much.
     pub(super) fn bearable(&self, load: f64, now: Duration) -> f64 {
-        let too_much = self.too_much.filter(|(_, at)| now.saturating_sub(*at) < LONGEST_WAIT);
+        let too_much = self.too_much.filter(|(_, at)| now.saturating_sub(*at) < TOO_MUCH_FOR);
         let limit = too_much.map_or(f64::INFINITY, |(rate, _)| BELOW_TOO_MUCH * rate);
         (2.0 * load).min(limit).max(self.proven).max(f64::MIN_POSITIVE)
     }
 
     /// With so many records a second each, more workers had to come.
     pub(super) fn was_too_much(&mut self, rate: f64, now: Duration) {
-        let before = self.too_much.filter(|(_, at)| now.saturating_sub(*at) < LONGEST_WAIT);
+        let before = self.too_much.filter(|(_, at)| now.saturating_sub(*at) < TOO_MUCH_FOR);
         if rate > 0.0 && before.is_none_or(|(before, _)| rate <= before) {
             self.too_much = Some((rate, now));
         }

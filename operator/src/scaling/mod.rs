@@ -27,7 +27,7 @@ use capacity::Capacity;
 pub use capacity::Learnt;
 use effect::{Effect, Verdict};
 use history::History;
-pub use record::{Decision, headline, no_worker};
+pub use record::{Decision, is_news, no_worker};
 pub use sample::{PartitionSample, Sample};
 use seen::{Seen, see};
 use steps::{Reason, Steps};
@@ -43,6 +43,10 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const UNKNOWN_AFTER: Duration = Duration::from_secs(30);
 /// While something arrives or waits, time alone changes the answer at each look.
 const BUSY_LOOK: Duration = Duration::from_secs(2);
+/// A lower number has to be the same for this part of the window, at most this long: a load that falls over a few looks costs one
+/// rebalance then, not one for each of them.
+const SETTLED_PART: u32 = 10;
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// Nothing is due: the next change of the inputs is soon enough.
 const NOTHING_DUE: Duration = Duration::from_secs(3600);
 
@@ -58,6 +62,8 @@ pub struct Scaler {
     /// Since when fewer are ready than should run.
     starting_since: Option<Duration>,
     unknown_since: Option<Duration>,
+    /// A lower number, and since when it would do.
+    falls_to: Option<(u32, Duration)>,
     skewed: bool,
 }
 
@@ -168,9 +174,13 @@ impl Scaler {
         } else if steps.result < current {
             match idle {
                 true => steps.reason = Reason::Idle,
-                false => self.hold_in(sample, seen, current, &mut steps, now),
+                false => self.hold_in(rules, sample, seen, current, &mut steps, now),
             }
         }
+        if steps.result >= current && steps.reason != Reason::Settling {
+            self.falls_to = None;
+        }
+        steps.tell(seen, current);
         steps
     }
 
@@ -190,7 +200,15 @@ impl Scaler {
     }
 
     /// What speaks against fewer workers.
-    fn hold_in(&self, sample: &Sample, seen: &Seen, current: u32, steps: &mut Steps, now: Duration) {
+    fn hold_in(
+        &mut self,
+        rules: &ScalingRules,
+        sample: &Sample,
+        seen: &Seen,
+        current: u32,
+        steps: &mut Steps,
+        now: Duration,
+    ) {
         if sample.moving {
             steps.limit("moving", current, Reason::Moving);
         } else if self.is_starting(now) {
@@ -204,7 +222,20 @@ impl Scaler {
             if seen.capacity.is_none() {
                 steps.at_least("unproven", self.proven(seen, current, now).min(current), Reason::Unproven);
             }
+            if steps.result < current && !self.is_settled(rules, steps.result, now) {
+                steps.limit("settling", current, Reason::Settling);
+            }
         }
+    }
+
+    /// Whether a lower number has been the same for long enough.
+    fn is_settled(&mut self, rules: &ScalingRules, workers: u32, now: Duration) -> bool {
+        let since = match self.falls_to {
+            Some((before, since)) if before == workers => since,
+            Some(_) | None => now,
+        };
+        self.falls_to = Some((workers, since));
+        now.saturating_sub(since) >= (rules.scale_in_window / SETTLED_PART).min(SETTLED_AFTER)
     }
 
     /// Without a capacity: as many as can take the arrivals at what a worker was seen to take, or half of those that run, but not so few
@@ -277,6 +308,7 @@ impl Scaler {
             window,
             self.starting_since.map(|since| since + START_LIMIT),
             self.effect.holds_until(now),
+            self.falls_to.map(|(_, since)| since + (rules.scale_in_window / SETTLED_PART).min(SETTLED_AFTER)),
         ];
         let due = due.into_iter().flatten().filter(|due| *due >= now).min();
         due.map_or(NOTHING_DUE, |due| (due - now).clamp(Duration::from_secs(1), NOTHING_DUE))

@@ -79,15 +79,68 @@ fn inputs(rules: &ScalingRules, sample: &Sample, seen: Option<&Seen>) -> Decisio
     }
 }
 
-/// What a decision is about, for a status that must not change while a pipeline is steady.
+/// Whether a decision says something that the one before did not, for a status that must not change while a pipeline is steady.
 ///
-/// With the same number of workers it makes no difference which of the everyday reasons speaks: noise makes them go to and fro.
+/// With the same number of workers it makes no difference which of the everyday reasons speaks: noise makes them go to and fro. A limit
+/// that was reached is said once.
 #[must_use]
-pub fn headline(record: &LastDecision) -> &str {
+pub fn is_news(before: &LastDecision, after: &LastDecision) -> bool {
+    let (said, says) = (headline(before), headline(after));
+    let was_limit = matches!(said, "AtMaximum" | "AtPartitions");
+    before.result != after.result || (said != says && !(was_limit && says == EVERYDAY))
+}
+
+const EVERYDAY: &str = "Everyday";
+
+fn headline(record: &LastDecision) -> &str {
     match record.reason.as_str() {
         "FollowsLoad" | "FollowsLag" | "AtMinimum" | "WaitsForIdle" | "Idle" | "WithinBand" | "Starting"
-        | "Moving" | "CatchingUp" | "UnknownRate" | "ScaleInWindow" | "Unproven" | "AtMaximum"
-        | "AtPartitions" => "Follows",
+        | "Moving" | "CatchingUp" | "UnknownRate" | "ScaleInWindow" | "Unproven" | "Settling" => EVERYDAY,
         reason => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit_crds::Paused;
+
+    use super::*;
+
+    fn record(result: i32, reason: &str) -> LastDecision {
+        let inputs = DecisionInputs {
+            replicas: 1,
+            ready_replicas: None,
+            lag: None,
+            lag_seconds: None,
+            arrivals_per_second: None,
+            worker_capacity: None,
+            partitions: None,
+            lag_threshold: 1,
+            max_lag_seconds: 1,
+            min_replicas: 1,
+            max_replicas: None,
+            paused: Paused::None,
+            suspend: false,
+        };
+        let (clamps, message) = Default::default();
+        LastDecision { inputs, formula: None, clamps, result, reason: reason.to_owned(), message }
+    }
+
+    #[test]
+    fn everyday_reasons_are_no_news_and_a_limit_is_news_once() {
+        let cases = [
+            ((2, "FollowsLoad"), (2, "ScaleInWindow"), false),
+            ((2, "FollowsLoad"), (3, "FollowsLoad"), true),
+            ((2, "WithinBand"), (2, "AtMaximum"), true),
+            ((2, "AtMaximum"), (2, "WithinBand"), false),
+            ((2, "AtMaximum"), (2, "UnknownLag"), true),
+            ((2, "UnknownLag"), (2, "FollowsLoad"), true),
+            ((2, "Skewed"), (2, "Skewed"), false),
+        ];
+
+        let answers =
+            cases.map(|(before, after, _)| is_news(&record(before.0, before.1), &record(after.0, after.1)));
+
+        assert_eq!(answers, cases.map(|(.., news)| news));
     }
 }

@@ -59,6 +59,7 @@ pub(super) fn sentence(
         Reason::Unproven => {
             format!("{asked}; it is not known yet what a worker takes, so only half of them go at once")
         }
+        Reason::Settling => format!("{asked}; {stay} until it is clear how few are needed"),
         Reason::AtMaximum => format!("{asked}; maxReplicas allows {result}"),
         Reason::AtPartitions => format!("{asked}; the topic's partitions keep no more than {result} busy"),
         Reason::Paused => format!("{asked}; scaling is paused ({}), so {stay}", paused_name(rules.paused)),

@@ -3,6 +3,7 @@
 use plaudit_crds::{Clamp, Paused};
 
 use super::formula::trimmed;
+use super::seen::Seen;
 use crate::pipeline::ScalingRules;
 
 /// Why the number is what it is.
@@ -26,6 +27,7 @@ pub(super) enum Reason {
     UnknownRate,
     ScaleInWindow,
     Unproven,
+    Settling,
     AtMaximum,
     AtPartitions,
     Paused,
@@ -68,6 +70,41 @@ impl Steps {
     pub(super) fn at_least(&mut self, name: &str, value: u32, reason: Reason) {
         if self.result < value {
             self.limit(name, value, reason);
+        }
+    }
+
+    /// Where the number stays, what no number helps is what there is to say.
+    pub(super) fn tell(&mut self, seen: &Seen, current: u32) {
+        let everyday = match self.reason {
+            Reason::WithinBand
+            | Reason::CatchingUp
+            | Reason::ScaleInWindow
+            | Reason::Settling
+            | Reason::FollowsLoad
+            | Reason::FollowsLag => true,
+            Reason::Suspended
+            | Reason::Fixed
+            | Reason::UnknownLag
+            | Reason::Skewed
+            | Reason::Stuck
+            | Reason::StoreBound
+            | Reason::AtMinimum
+            | Reason::WaitsForIdle
+            | Reason::Idle
+            | Reason::Starting
+            | Reason::Moving
+            | Reason::UnknownRate
+            | Reason::Unproven
+            | Reason::AtMaximum
+            | Reason::AtPartitions
+            | Reason::Paused => false,
+        };
+        if everyday && self.result == current {
+            self.reason = match (seen.stuck, seen.skewed) {
+                (Some(_), _) => Reason::Stuck,
+                (None, Some(_)) => Reason::Skewed,
+                (None, None) => self.reason,
+            };
         }
     }
 
@@ -139,6 +176,7 @@ impl Reason {
             Self::UnknownRate => "UnknownRate",
             Self::ScaleInWindow => "ScaleInWindow",
             Self::Unproven => "Unproven",
+            Self::Settling => "Settling",
             Self::AtMaximum => "AtMaximum",
             Self::AtPartitions => "AtPartitions",
             Self::Paused => "Paused",

@@ -45,3 +45,6 @@ fn take(
     fleet.resize(choice.replicas, replicas.is_none());
     *replicas = Some(choice.replicas);
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,3 +82,6 @@ impl Recent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

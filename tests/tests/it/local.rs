@@ -79,8 +79,8 @@ fn a_pipeline_that_cannot_be_used_is_exit_status_2_with_field_cause_and_next_ste
     let said = String::from_utf8(output.stderr)?;
     let expected = format!(
         "plaudit: {}: AchievementPipeline {} is refused:
-  spec.scaling.lagTreshold: is not a known field; remove it, or use behavior, lagThreshold, maxReplicas, minReplicas or paused
-  spec.scaling.minReplicas: \"many\" is not a whole number; write a whole number from 1 to 10000\n",
+  spec.scaling.lagTreshold: is not a known field; remove it, or use behavior, lagThreshold, maxLagSeconds, maxReplicas, minReplicas, paused or replicas
+  spec.scaling.minReplicas: \"many\" is not a whole number; write a whole number from 0 to 10000\n",
         file.path.display(),
         file.name,
     );

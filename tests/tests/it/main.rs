@@ -14,6 +14,7 @@ mod network;
 mod overload;
 mod protoc;
 mod reading;
+mod simulate;
 mod starts;
 mod store_loss;
 mod store_outage;

@@ -37,7 +37,11 @@ async fn a_pipeline_grows_with_its_lag_shrinks_stops_and_goes_and_every_report_c
     let config = parse(&object).context("the pipeline is good")?.worker_config();
     let scene = Scene::of((&servers.kafka, &servers.valkey), config, PARTITIONS)?;
     let directory = tempfile::tempdir()?;
-    let runtime = played::workers(bed.client.clone(), programs::find("worker-under-test")?, directory.path().to_owned());
+    let runtime = played::workers(
+        bed.client.clone(),
+        programs::find("worker-under-test")?,
+        directory.path().to_owned(),
+    );
     let _kubelet = Kubelet::start(shared().config()?, Some(&bed.namespace), runtime)?;
 
     bed.apply(&object).await?;
@@ -48,8 +52,10 @@ async fn a_pipeline_grows_with_its_lag_shrinks_stops_and_goes_and_every_report_c
         Ok(bed.replicas("p").await?.filter(|replicas| *replicas == PARTITIONS))
     })
     .await?;
-    eventually("the fleet to shrink", LIMIT, async || Ok(bed.replicas("p").await?.filter(|replicas| *replicas == 1)))
-        .await?;
+    eventually("the fleet to shrink", LIMIT, async || {
+        Ok(bed.replicas("p").await?.filter(|replicas| *replicas == 1))
+    })
+    .await?;
     scene.wait_until_stored(LIMIT)?;
     bed.until_condition("p", "Ready", "True").await?;
     bed.edit("p", json!({"spec": {"suspend": true}})).await?;

@@ -84,7 +84,7 @@ fn a_lag_that_persists_counts_until_it_is_known_to_be_stuck_and_never_removes_a_
     let decisions = world.run(400, &[0; 4], &[0; 4]);
 
     let fewest = decisions.iter().map(|(_, replicas, _)| *replicas).min();
-    assert_eq!((fewest, world.replicas, world.reason()), (Some(2), Some(2), "CatchingUp"));
+    assert_eq!((fewest, world.replicas, world.reason()), (Some(2), Some(2), "Stuck"));
 }
 
 #[test]
