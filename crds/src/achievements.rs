@@ -37,7 +37,8 @@ pub struct AchievementType {
     /// How its items are merged: latest, first, max, min, sum or bitOr.
     pub policy: Policy,
     /// Values that are announced once when the stored value reaches them, ascending; with min, descending.
-    #[schemars(length(max = 32), inner(range(min = -9_223_372_036_854_775_807_i64, max = 9_223_372_036_854_775_807_i64)))]
+    // The API server keeps a bound as a float64. This is the highest below 2^63; above, it takes the bound for -2^63 and refuses all.
+    #[schemars(length(max = 32), inner(range(min = -9_223_372_036_854_774_784_i64, max = 9_223_372_036_854_774_784_i64)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tiers: Vec<i64>,

@@ -8,6 +8,7 @@ pub mod direct;
 pub mod example;
 pub mod fleet;
 pub mod model;
+pub mod played;
 pub mod programs;
 pub mod rivals;
 pub mod scene;

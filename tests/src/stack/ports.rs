@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// Below it are well-known ports that people run things on.
 const LOWEST: u16 = 10_000;
@@ -20,6 +20,21 @@ pub(crate) fn free_port() -> Result<u16> {
         }
     }
     bail!("found no free port between {LOWEST} and {end}")
+}
+
+/// Listens on a free port, for the async runtime that it is called in.
+pub(crate) fn listen() -> Result<tokio::net::TcpListener> {
+    let mut last = None;
+    for _ in 0..3 {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()?)) {
+            Ok(listener) => {
+                listener.set_nonblocking(true)?;
+                return Ok(tokio::net::TcpListener::from_std(listener)?);
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.expect("the loop ran")).context("no port for a proxy stayed free")
 }
 
 /// Whether a server could not start because somebody else was quicker to listen there; its log, which the error repeats, says so.

@@ -73,10 +73,15 @@ impl Process {
 
     /// Fails with the end of the log when the process has ended.
     pub(crate) fn check(&mut self) -> Result<()> {
-        match self.child.try_wait().with_context(|| format!("could not ask after {}", self.name))? {
+        match self.exited()? {
             None => Ok(()),
             Some(status) => Err(self.ended(status)),
         }
+    }
+
+    /// `None` while it runs.
+    pub(crate) fn exited(&mut self) -> Result<Option<ExitStatus>> {
+        self.child.try_wait().with_context(|| format!("could not ask after {}", self.name))
     }
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
@@ -100,8 +105,7 @@ impl Process {
 
     /// The same for a process that may have ended before.
     pub(crate) fn end(&mut self, grace: Duration) -> Result<ExitStatus> {
-        let name = self.name;
-        if let Some(status) = self.child.try_wait().with_context(|| format!("could not ask after {name}"))? {
+        if let Some(status) = self.exited()? {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM)?;

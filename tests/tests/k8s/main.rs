@@ -1,5 +1,9 @@
 //! What is tested on a real Kubernetes API server: one test for each promise.
 
 mod bed;
+mod faults;
 mod harness;
+mod kubelet;
+mod life;
 mod pipelines;
+mod rules;

@@ -1,13 +1,16 @@
 //! A cluster is a real Kubernetes API server with its etcd and the controllers that make Deployments into pods, without nodes.
 //!
-//! Nothing runs pods, so they stay pending. Everything else is as in any cluster:
+//! Nothing runs pods: a [`kubelet`] says of them what a node would, and may play them by processes. Everything else is as in any cluster:
 //! schemas and their rules, access rights, watches, owner references, finalizers, disruption budgets.
 
 mod access;
 mod authority;
+pub mod fault;
 mod flags;
+pub mod kubelet;
 mod ready;
 mod server;
+mod thread;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -139,7 +142,7 @@ impl Cluster {
         };
         cluster.etcd.launch()?;
         cluster.api_server.launch()?;
-        ready::blocking(cluster.become_ready())?;
+        thread::blocking(cluster.become_ready())?;
         Ok(cluster)
     }
 
@@ -214,7 +217,7 @@ impl Cluster {
     pub fn restart_api_server(&self) -> Result<()> {
         self.api_server.kill()?;
         self.api_server.launch()?;
-        ready::blocking(self.api_server_ready())
+        thread::blocking(self.api_server_ready())
     }
 
     /// Process numbers of etcd, the API server and the controllers, of those that run.

@@ -17,15 +17,6 @@ use super::server::Server;
 const LIMIT: Duration = Duration::from_secs(90);
 const CHECK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Runs `work` to its end on a thread of its own, so that it may be called inside an async runtime, too.
-pub(super) fn blocking<T: Send>(work: impl Future<Output = Result<T>> + Send) -> Result<T> {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.context("no runtime for a client of Kubernetes")?.block_on(work)
-    };
-    std::thread::scope(|scope| scope.spawn(run).join().expect("asking whether it is ready does not panic"))
-}
-
 /// `work`, or the end of a server's log as soon as one has ended.
 pub(super) async fn while_running<T>(
     servers: &[&Server],

@@ -11,7 +11,7 @@ mod wire;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -55,18 +55,10 @@ struct State {
 impl Proxy {
     /// Listens on a free port for `server` (host:port), which need not be there yet.
     pub fn start(server: &str) -> Result<Self> {
-        let mut last = None;
-        for _ in 0..3 {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports::free_port()?));
-            match runtime()?.block_on(TcpListener::bind(address)) {
-                Ok(listener) => return Self::on(listener, address, parse(server)?),
-                Err(error) => last = Some(error),
-            }
-        }
-        Err(last.expect("the loop ran")).context("no port for a proxy stayed free")
-    }
-
-    fn on(listener: TcpListener, address: SocketAddr, server: SocketAddr) -> Result<Self> {
+        let server = parse(server)?;
+        let _inside = runtime()?.enter();
+        let listener = ports::listen()?;
+        let address = listener.local_addr()?;
         let state = State { server, next: 0, resets: HashMap::new() };
         let shared = Arc::new(Shared {
             wire: watch::Sender::default(),
