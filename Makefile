@@ -47,8 +47,9 @@ bench: setup ## reports per second, CPU and memory, beside the bare minimum of w
 fmt: ## format the code
 	cargo fmt --all
 
-generate: ## write the generated files again (CRD YAML, metrics table); the tests fail when they are out of date
-	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds -p plaudit-worker --lib
+generate: ## write the generated files again (CRD YAML, metrics tables); the tests fail when they are out of date
+	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds --test it committed
+	UPDATE_GENERATED=1 cargo test -q -p plaudit-worker -p plaudit --lib documented
 
 setup:
 	@tools/setup

@@ -7,6 +7,7 @@ mod operator;
 mod pipeline_file;
 mod plan;
 mod players;
+mod rbac;
 mod report;
 mod simulate;
 
@@ -31,6 +32,8 @@ enum Command {
     Operator(operator::Args),
     /// Show what the operator would do with a pipeline: its decision and the objects it applies.
     Plan(plan::Args),
+    /// Print the rights that the operator needs, as Roles.
+    Rbac(rbac::Args),
     /// Run a pipeline on this machine, with processes as workers.
     Local(local::Args),
     /// Run the scaling decisions on a trace of arrivals, and show what they would cost.
@@ -90,6 +93,7 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Command::Crd => crd::run(),
         Command::Operator(args) => operator::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Rbac(args) => rbac::run(&args),
         Command::Local(args) => local::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Report(command) => report::run(command),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mutation::Mutation;
 use crate::process;
+use crate::server;
 use crate::worker::{Running, Worker};
 
 /// Plaudit's worker: merges achievement reports from Kafka into one record per player in Redis.
@@ -102,7 +103,7 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
     }
     tracing::info!(pipeline = worker.config.pipeline, http = %bound, "worker started");
     let router = crate::http::router(worker);
-    tokio::spawn(async move { axum::serve(listener, router).await });
+    tokio::spawn(server::serve(listener, router, server::Limits::default()));
 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

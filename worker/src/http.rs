@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
+use crate::exposition;
 use crate::lane::{LaneShared, LaneState, UNKNOWN};
 use crate::player::PlayerId;
 use crate::process;
@@ -88,8 +89,7 @@ async fn readyz(State(served): State<Served>) -> Response {
 
 async fn metrics(State(served): State<Served>) -> Response {
     served.worker.refresh_metrics();
-    let text = served.worker.metrics.text();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    exposition::response(&served.worker.metrics.registry)
 }
 
 /// The document at `/lanes`.

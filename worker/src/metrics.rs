@@ -1,11 +1,8 @@
 //! The worker's metrics, named as OpenMetrics wants them. docs/metrics.md lists them; a test holds the two together.
 
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
+use crate::exposition::{self, Builder};
 use crate::report::Reason;
 
 /// Why a compare-and-set refused a player write.
@@ -76,7 +73,7 @@ impl Metrics {
     /// # Errors
     /// Only if two metrics had one name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let new = Builder { registry: Registry::new() };
+        let new = Builder::new("plaudit");
         let metrics = Self {
             records: new
                 .counter("records_total", "Kafka records taken from the queue, bad ones included.")?,
@@ -84,7 +81,12 @@ impl Metrics {
             items: new.counter("items_total", "Items in accepted reports.")?,
             batches: new.counter("batches_total", "Batches stored.")?,
             batch_records: new.histogram("batch_records", "Records in a batch.", &RECORDS)?,
-            stage: new.histograms("batch_stage_seconds", "Duration of a batch by stage.", &["stage"])?,
+            stage: new.histograms(
+                "batch_stage_seconds",
+                "Duration of a batch by stage.",
+                &["stage"],
+                &SECONDS,
+            )?,
             players_written: new.counter("players_written_total", "Player records written.")?,
             players_unchanged: new
                 .counter("players_unchanged_total", "Player records that a batch left as they were.")?,
@@ -140,10 +142,7 @@ impl Metrics {
 
     /// The registry in the text format.
     pub fn text(&self) -> String {
-        let mut text = Vec::new();
-        // Writing to memory cannot fail.
-        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
-        String::from_utf8_lossy(&text).into_owned()
+        exposition::text(&self.registry)
     }
 
     /// Conflicts of every kind.
@@ -171,63 +170,9 @@ impl Metrics {
     }
 }
 
-struct Builder {
-    registry: Registry,
-}
-
-impl Builder {
-    fn add<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.add(IntCounter::with_opts(opts(name, help))?)
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
-        self.add(IntCounterVec::new(opts(name, help), labels)?)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        self.add(IntGauge::with_opts(opts(name, help))?)
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
-        self.add(IntGaugeVec::new(opts(name, help), labels)?)
-    }
-
-    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-        let opts = HistogramOpts { common_opts: opts(name, help), buckets: buckets.to_vec() };
-        self.add(Histogram::with_opts(opts)?)
-    }
-
-    fn histograms(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
-        let opts = HistogramOpts { common_opts: opts(name, help), buckets: SECONDS.to_vec() };
-        self.add(HistogramVec::new(opts, labels)?)
-    }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("plaudit")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The table of docs/metrics.md below its heading.
-    fn table(metrics: &Metrics) -> String {
-        let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-        for family in metrics.registry.gather() {
-            let labels: Vec<&str> =
-                family.get_metric()[0].get_label().iter().map(prometheus::proto::LabelPair::name).collect();
-            let kind = format!("{:?}", family.get_field_type()).to_lowercase();
-            let labels = labels.join(", ");
-            table += &format!("| `{}` | {kind} | {labels} | {} |\n", family.name(), family.help());
-        }
-        table
-    }
 
     fn metrics_with_every_label() -> Metrics {
         let metrics = Metrics::new().unwrap();
@@ -241,8 +186,8 @@ mod tests {
     fn the_documented_metrics_are_the_exported_ones() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
         let text = std::fs::read_to_string(path).unwrap();
-        let (head, _) = text.split_once("| metric |").unwrap();
-        let generated = format!("{head}{}", table(&metrics_with_every_label()));
+        let table = exposition::table(&metrics_with_every_label().registry);
+        let generated = exposition::with_table(&text, "## Worker", &table).unwrap();
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(path, &generated).unwrap();
         }
@@ -251,11 +196,6 @@ mod tests {
 
     #[test]
     fn counters_end_in_total_and_every_metric_says_what_it_is() {
-        let metrics = metrics_with_every_label();
-        for family in metrics.registry.gather() {
-            assert!(family.name().starts_with("plaudit_") && !family.help().is_empty());
-            let is_counter = family.get_field_type() == prometheus::proto::MetricType::COUNTER;
-            assert_eq!(is_counter, family.name().ends_with("_total"), "{}", family.name());
-        }
+        assert_eq!(exposition::unconventional(&metrics_with_every_label().registry, "plaudit_"), None);
     }
 }

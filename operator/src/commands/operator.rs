@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use plaudit_worker::server;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Mistake;
+use crate::admin::{self, Health};
 use crate::children::Settings;
-use crate::controller;
+use crate::leader::{self, Elector, KubeLeases, Leadership, Term, Times};
+use crate::metrics::Metrics;
+use crate::{api, controller, rbac};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -23,9 +27,28 @@ pub(super) struct Args {
     /// Seconds between two polls of Kafka.
     #[arg(long, env = "PLAUDIT_POLL_SECONDS", value_name = "SECONDS", default_value_t = 2.0, value_parser = super::seconds)]
     poll_seconds: f64,
+    #[command(flatten)]
+    election: ElectionArgs,
+    /// Where /livez, /readyz and /metrics are served; without it: port 8080 of every address. Port 0 takes a free one.
+    #[arg(long, env = "PLAUDIT_ADMIN_ADDRESS", value_name = "HOST:PORT")]
+    admin_address: Option<String>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "PLAUDIT_LOG_FORMAT")]
     log_format: LogFormat,
+}
+
+/// How operators agree on who acts.
+#[derive(Clone, Debug, clap::Args)]
+struct ElectionArgs {
+    /// Act without an election: only where no other operator looks after the same pipelines.
+    #[arg(long, env = "PLAUDIT_NO_LEADER_ELECTION")]
+    no_leader_election: bool,
+    /// The Lease that operators elect their leader on.
+    #[arg(long, env = "PLAUDIT_LEASE", value_name = "NAME", default_value = rbac::LEASE)]
+    lease: String,
+    /// Where the Lease is; without it: in the operator's own namespace.
+    #[arg(long, env = "PLAUDIT_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    lease_namespace: Option<String>,
 }
 
 /// What the workers' pods need that no pipeline says.
@@ -61,14 +84,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("could not start a runtime")?;
-    runtime.block_on(operate(args))
+    let ended = runtime.block_on(operate(args));
+    // Whoever lost the lead ends now, not when the last blocking call has.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn operate(args: &Args) -> anyhow::Result<()> {
-    let client = kube::Client::try_default()
+    let config = kube::Config::infer()
         .await
         .context("no API server is configured; run in a cluster, or point KUBECONFIG at one")
         .map_err(Mistake)?;
+    let (metrics, health) = (Metrics::new()?, Health::default());
+    serve_admin(args.admin_address.as_deref(), &health, &metrics).await?;
     let stop = CancellationToken::new();
     let options = controller::Options {
         namespace: args.namespace.clone(),
@@ -78,8 +106,55 @@ async fn operate(args: &Args) -> anyhow::Result<()> {
         instance: instance(),
     };
     stop_on_signal(stop.clone())?;
-    controller::run(client, options, stop).await;
+    health.started();
+    let work = async |term: Term| {
+        let client = api::client(config.clone(), metrics.clone(), Some(term))?;
+        controller::run(client, options, metrics.clone(), stop.clone()).await;
+        anyhow::Ok(())
+    };
+    let ended = if args.election.no_leader_election {
+        let version = api::client(config.clone(), metrics.clone(), None)?.apiserver_version().await;
+        version.context("the API server does not answer")?;
+        health.reached_api_server();
+        metrics.leads(true);
+        Some(work(Term::endless()).await)
+    } else {
+        let elector = elector(&args.election, &config, &metrics)?;
+        let watched = |now: &Leadership| {
+            if !matches!(now, Leadership::Starting) {
+                health.reached_api_server();
+            }
+            metrics.leads(matches!(now, Leadership::Leading(_)));
+        };
+        leader::lead(elector, &stop, watched, work).await.context("this operator does not lead any more")?
+    };
+    ended.unwrap_or(Ok(()))?;
     tracing::info!("stopped");
+    Ok(())
+}
+
+fn elector(
+    args: &ElectionArgs,
+    config: &kube::Config,
+    metrics: &Metrics,
+) -> anyhow::Result<Elector<KubeLeases>> {
+    let namespace = args.lease_namespace.as_deref().unwrap_or(&config.default_namespace);
+    let client = api::client(config.clone(), metrics.clone(), None)?;
+    let identity = leader::identity(&instance(), fastrand::u64(..));
+    Ok(Elector::new(KubeLeases::new(client, namespace, &args.lease), &args.lease, identity, Times::default()))
+}
+
+async fn serve_admin(address: Option<&str>, health: &Health, metrics: &Metrics) -> anyhow::Result<()> {
+    let listener = admin::listen(address).await;
+    let listener = listener.with_context(|| match address {
+        Some(address) => format!("--admin-address: cannot listen on {address}"),
+        None => "cannot listen on port 8080; give another --admin-address".to_owned(),
+    });
+    let listener = listener.map_err(Mistake)?;
+    tracing::info!(address = %listener.local_addr()?, "admin endpoints");
+    let router = admin::router(health.clone(), metrics.clone());
+    tokio::spawn(health.clone().beat());
+    tokio::spawn(server::serve(listener, router, server::Limits::default()));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use super::memory::Memory;
 use super::questions::Asker;
 use super::rivals::Claims;
 use super::watch::Stores;
+use crate::metrics::Metrics;
 use crate::observe::{Monitors, Settings};
 
 /// A pipeline as it comes from the API server: one that cannot be decoded must not hide the others.
@@ -32,9 +33,9 @@ pub(super) struct Context {
 }
 
 /// What is known of pipelines by their UID; the watch drops those that are gone.
-#[derive(Default)]
 pub(super) struct Known {
     pub claims: Mutex<Claims>,
+    pub metrics: Metrics,
     memories: Mutex<HashMap<String, Arc<Mutex<Memory>>>>,
 }
 
@@ -57,6 +58,10 @@ impl Context {
 }
 
 impl Known {
+    pub fn new(metrics: Metrics) -> Self {
+        Self { claims: Mutex::default(), metrics, memories: Mutex::default() }
+    }
+
     /// What is remembered of a pipeline.
     pub fn memory(&self, uid: &str) -> Arc<Mutex<Memory>> {
         lock(&self.memories).entry(uid.to_owned()).or_default().clone()
@@ -64,14 +69,27 @@ impl Known {
 
     /// Forgets a pipeline, so that its lag is no longer watched; gives the pipelines that waited for it.
     pub fn forget(&self, uid: &str) -> Vec<String> {
-        lock(&self.memories).remove(uid);
+        let gone = lock(&self.memories).remove(uid);
+        gone.iter().for_each(|memory| self.end(memory));
         lock(&self.claims).remove(uid)
     }
 
     /// Forgets all pipelines but these.
     pub fn retain(&self, present: &BTreeSet<String>) -> Vec<String> {
-        lock(&self.memories).retain(|uid, _| present.contains(uid));
+        lock(&self.memories).retain(|uid, memory| {
+            let stays = present.contains(uid);
+            if !stays {
+                self.end(memory);
+            }
+            stays
+        });
         lock(&self.claims).retain(present)
+    }
+
+    fn end(&self, memory: &Mutex<Memory>) {
+        if let Some((namespace, name)) = &lock(memory).object {
+            self.metrics.forget(namespace, name);
+        }
     }
 }
 

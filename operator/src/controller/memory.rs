@@ -12,6 +12,10 @@ use crate::scaling::Scaler;
 /// Of one pipeline.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    /// Its namespace and name.
+    pub object: Option<(String, String)>,
+    /// When it was to be looked at again, if nothing woke it before.
+    pub due: Option<Duration>,
     /// What is asked about its topic and group, and for which source.
     pub lag: Option<(String, Watch)>,
     /// What was found of it at the last look.

@@ -24,6 +24,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::children::Settings;
+use crate::metrics::Metrics;
+use crate::observe::Counts;
 use context::{Context, Guarded};
 pub use facts::{Fact, facts};
 pub use reconcile::ReconcileError;
@@ -32,6 +34,8 @@ pub use workers::{deployment_trouble, rolls_out, workers};
 
 /// Events that come together are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// Between two readings of what the lag monitors counted.
+const COUNT_EVERY: Duration = Duration::from_secs(2);
 /// Pipelines looked at at one time: their writes share one connection to the API server.
 const CONCURRENCY: u16 = 16;
 
@@ -51,9 +55,9 @@ pub struct Options {
 }
 
 /// Looks after pipelines until `stop`; looks under way are finished. Never ends otherwise.
-pub async fn run(client: kube::Client, options: Options, stop: CancellationToken) {
+pub async fn run(client: kube::Client, options: Options, metrics: Metrics, stop: CancellationToken) {
     let (wake, woken) = mpsc::unbounded_channel::<ObjectRef<Guarded>>();
-    let known = Arc::new(context::Known::default());
+    let known = Arc::new(context::Known::new(metrics));
     let stores = watch::start(&client, &options, &known, &wake, &stop);
     tokio::select! {
         () = stores.ready() => {}
@@ -62,6 +66,7 @@ pub async fn run(client: kube::Client, options: Options, stop: CancellationToken
     tracing::info!(pipelines = stores.pipelines.len(), "controller started");
     let pipelines = stores.pipelines.clone();
     let context = Arc::new(Context::new(client, options, (stores, known), wake));
+    tokio::spawn(stop.clone().run_until_cancelled_owned(count_questions(context.clone())));
     let queue = futures::stream::unfold(woken, |mut woken| async move { Some((woken.recv().await?, woken)) })
         .map(Ok::<_, std::convert::Infallible>)
         .take_until(stop.clone().cancelled_owned());
@@ -80,4 +85,24 @@ pub async fn run(client: kube::Client, options: Options, stop: CancellationToken
         std::future::ready(())
     })
     .await;
+}
+
+/// Carries what the lag monitors counted over to the metrics.
+async fn count_questions(context: Arc<Context>) {
+    let mut before = Counts::default();
+    loop {
+        tokio::time::sleep(COUNT_EVERY).await;
+        let now = context.monitors.counts();
+        let metrics = &context.known.metrics;
+        for (kind, count) in &now.requests {
+            metrics.kafka_requests(kind, count - before.requests.get(kind).copied().unwrap_or(0));
+        }
+        for (kind, now) in &now.questions {
+            let before = before.questions.get(kind).copied().unwrap_or_default();
+            let took = now.took.saturating_sub(before.took);
+            metrics.lag_queries(kind.name(), now.answers - before.answers, now.errors - before.errors, took);
+        }
+        metrics.pipelines(context.stores.pipelines.len());
+        before = now;
+    }
 }

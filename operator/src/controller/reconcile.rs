@@ -18,6 +18,7 @@ use super::removal::costs;
 use super::rivals::Claim;
 use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
+use crate::metrics::ReconcileResult;
 use crate::observe::{self, Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
 use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
@@ -46,15 +47,27 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
         return Ok(Action::await_change());
     }
     let memory = context.known.memory(&uid);
+    let (begin, metrics) = (context.now(), &context.known.metrics);
+    {
+        let mut memory = lock(&memory);
+        memory.object =
+            Some((meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default()));
+        if let Some(due) = memory.due.take() {
+            metrics.late(begin.saturating_sub(due));
+        }
+    }
     let look = Look { context: &context, memory: &memory };
     let ended = match &object.0 {
         Ok(object) => look.take(object).await,
         Err(invalid) => look.undecodable(meta, &invalid.error).await,
     };
-    if ended.is_ok() {
-        lock(&memory).failures = 0;
-    }
-    ended
+    let result = ended.as_ref().map_or(ReconcileResult::Error, |(result, _)| *result);
+    metrics.reconciled(result, context.now().saturating_sub(begin));
+    let (_, again) = ended?;
+    let mut memory = lock(&memory);
+    memory.failures = 0;
+    memory.due = again.map(|again| context.now() + again);
+    Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
 /// When a pipeline is looked at again after a look that failed.
@@ -76,13 +89,16 @@ pub(super) fn after_error(object: Arc<Guarded>, error: &ReconcileError, context:
     Action::requeue(wait.mul_f64(0.75 + fastrand::f64() / 2.0))
 }
 
+/// How a look ended, and when the next one is due; none: when something changes.
+type Looked = (ReconcileResult, Option<Duration>);
+
 struct Look<'a> {
     context: &'a Context,
     memory: &'a Arc<Mutex<Memory>>,
 }
 
 impl Look<'_> {
-    async fn take(&self, object: &AchievementPipeline) -> Result<Action, ReconcileError> {
+    async fn take(&self, object: &AchievementPipeline) -> Result<Looked, ReconcileError> {
         let pipeline = match parse(object) {
             Ok(pipeline) => pipeline,
             Err(rejection) => {
@@ -90,7 +106,7 @@ impl Look<'_> {
                 let generation = object.metadata.generation;
                 let status = status::rejected(&rejection, generation, previous.as_ref(), Timestamp::now());
                 self.write_status(object, previous.as_ref(), status).await?;
-                return Ok(Action::requeue(QUIET));
+                return Ok((ReconcileResult::Rejected, Some(QUIET)));
             }
         };
         let reference = ObjectRef::<Guarded>::new(&pipeline.name).within(&pipeline.namespace);
@@ -105,7 +121,9 @@ impl Look<'_> {
         self.write_status(object, previous.as_ref(), status).await?;
         let before = std::mem::replace(&mut lock(self.memory).source, observed.source.clone());
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
-        Ok(Action::requeue(self.again(&observed, plan.look_again)))
+        let result =
+            if observed.conflict.is_some() { ReconcileResult::Conflict } else { ReconcileResult::Ok };
+        Ok((result, Some(self.again(&observed, plan.look_again))))
     }
 
     /// What is known now, from stores and from what others have fetched meanwhile; asks for what is due.
@@ -165,6 +183,10 @@ impl Look<'_> {
             watch.look_closer();
         }
         memory.replicas = Some(decision.replicas);
+        let (metrics, Pipeline { namespace, name, .. }) = (&self.context.known.metrics, pipeline);
+        metrics.decided(&decision.record.reason);
+        metrics.workers(namespace, name, decision.replicas, observed.ready_workers());
+        metrics.lag(namespace, name, observed.lag(pipeline.starts_at_log_start()));
         decision
     }
 
@@ -237,7 +259,7 @@ impl Look<'_> {
         &self,
         meta: &kube::core::ObjectMeta,
         error: &str,
-    ) -> Result<Action, ReconcileError> {
+    ) -> Result<Looked, ReconcileError> {
         let (namespace, name) =
             (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let version = meta.resource_version.clone().unwrap_or_default();
@@ -247,7 +269,7 @@ impl Look<'_> {
             apply_status(&self.context.client, (&namespace, &name), &status).await?;
             lock(self.memory).status = Some((version, status));
         }
-        Ok(Action::await_change())
+        Ok((ReconcileResult::Rejected, None))
     }
 
     /// When to look again if nothing wakes this pipeline before.

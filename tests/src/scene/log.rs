@@ -37,7 +37,7 @@ impl std::fmt::Debug for Log {
 }
 
 impl Log {
-    pub(super) fn new(bootstrap: &str, topic: &str, letters: &str) -> Result<Self> {
+    pub fn new(bootstrap: &str, topic: &str, letters: &str) -> Result<Self> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("partitioner", "murmur2_random")

@@ -8,6 +8,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
@@ -15,19 +16,26 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, CustomResourceExt as _, Resource, ResourceExt};
 use plaudit::children::Settings;
 use plaudit::controller::{self, Options};
+use plaudit::metrics::Metrics;
+use plaudit::rbac::{self, LEASE, Scope};
 use plaudit_crds::AchievementPipeline;
-use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, shared};
+use plaudit_tests::stack::kubernetes::{self, Cluster, ClusterOptions, shared};
 use plaudit_tests::stack::{self, unique_name};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 const PARTITIONS: i32 = 4;
+const ROLE: &str = "plaudit";
 
 /// A namespace with an operator.
 pub struct Bed {
+    /// May everything.
     pub client: Client,
+    /// May what the operator's Role says, and nothing else.
+    operator: Client,
     pub namespace: String,
     pub topic: String,
     stop: CancellationToken,
@@ -41,28 +49,33 @@ impl Bed {
     /// An operator in a new namespace of the shared cluster.
     pub async fn start(name: &str) -> Result<Self> {
         let cluster = shared();
-        Ok(Self::of(cluster.client()?, cluster.namespace(name).await?, None)?.with_operator())
+        Ok(Self::of(cluster, cluster.namespace(name).await?, None).await?.with_operator())
     }
 
     /// A namespace on a cluster of its own; the operator comes later.
     pub async fn without_operator(name: &str) -> Result<Self> {
         let cluster = Arc::new(Cluster::start(ClusterOptions::default())?);
-        let (client, namespace) = (cluster.client()?, cluster.namespace(name).await?);
-        Self::of(client, namespace, Some(cluster))
+        let namespace = cluster.namespace(name).await?;
+        Self::of(&cluster, namespace, Some(cluster.clone())).await
     }
 
-    fn of(client: Client, namespace: String, cluster: Option<Arc<Cluster>>) -> Result<Self> {
+    async fn of(cluster: &Cluster, namespace: String, own: Option<Arc<Cluster>>) -> Result<Self> {
+        let operator =
+            operator_of(cluster, &namespace, &rbac::manifest(Scope::Namespace(&namespace), ROLE, LEASE))
+                .await?;
+        let client = cluster.client()?;
         let topic = unique_name("k8s");
         let kafka = &stack::shared().kafka;
         kafka.create_topic(&topic, PARTITIONS, &[])?;
         kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
         Ok(Self {
             client,
+            operator,
             namespace,
             topic,
             stop: CancellationToken::new(),
             _operator: None,
-            _cluster: cluster,
+            _cluster: own,
         })
     }
 
@@ -74,7 +87,12 @@ impl Bed {
             settings: Settings { worker_image: "example.test/worker:1".to_owned(), image_pull_policy: None },
             instance: "operator-0".to_owned(),
         };
-        let operator = tokio::spawn(controller::run(self.client.clone(), options, self.stop.clone()));
+        let operator = tokio::spawn(controller::run(
+            self.operator.clone(),
+            options,
+            Metrics::new().expect("each metric has a name of its own"),
+            self.stop.clone(),
+        ));
         self._operator = Some(AbortOnDropHandle::new(operator));
         self
     }
@@ -231,6 +249,22 @@ impl Bed {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
+}
+
+/// A client with the rights of the Roles in `manifest`.
+pub async fn operator_of(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<Client> {
+    let (admin, user) = (cluster.client()?, format!("operator-of-{namespace}"));
+    let roles: Api<Role> = Api::namespaced(admin.clone(), namespace);
+    for document in serde_yaml::Deserializer::from_str(manifest) {
+        roles.create(&PostParams::default(), &Role::deserialize(document)?).await?;
+    }
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": ROLE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ROLE},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }))?;
+    Api::namespaced(admin, namespace).create(&PostParams::default(), &binding).await?;
+    kubernetes::client(cluster.config_of(&user, &[])?)
 }
 
 /// A condition of a pipeline.

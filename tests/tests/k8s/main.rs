@@ -1,9 +1,11 @@
 //! What is tested on a real Kubernetes API server: one test for each promise.
 
 mod bed;
+mod breakages;
 mod faults;
 mod harness;
 mod kubelet;
+mod leader;
 mod life;
 mod pipelines;
 mod rules;

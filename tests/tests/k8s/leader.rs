@@ -1,0 +1,133 @@
+//! Of several electors one leads: what happens when it is terminated, killed, or cut off from the API server.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use plaudit::leader::{Candidacy, Elector, KubeLeases, Leadership, Loss, Term, Times, identity};
+use plaudit::rbac::{self, LEASE, Scope};
+use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, client, shared};
+use serde::Deserialize as _;
+use serde_json::json;
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn stand(client: Client, namespace: &str, name: &str) -> Candidacy {
+    let leases = KubeLeases::new(client, namespace, LEASE);
+    Elector::new(leases, LEASE, identity(name, 1), Times::default()).stand()
+}
+
+/// Waits until the elector leads; its term.
+async fn leads(candidacy: &Candidacy) -> Result<Term> {
+    let mut leadership = candidacy.leadership();
+    let leading = leadership.wait_for(|now| matches!(now, Leadership::Leading(_)));
+    match timeout(LIMIT, leading).await.context("nobody leads in time")??.clone() {
+        Leadership::Leading(term) => Ok(term),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
+/// Waits until the elector has heard of the Lease.
+async fn stands_by(candidacy: &Candidacy) -> Result<()> {
+    let mut leadership = candidacy.leadership();
+    let standing = leadership.wait_for(|now| matches!(now, Leadership::Standby));
+    timeout(LIMIT, standing).await.context("the API server does not answer")??;
+    Ok(())
+}
+
+/// A client that may do what the printed Role for the Lease allows, and nothing else.
+async fn client_with_the_role(cluster: &Cluster, namespace: &str, user: &str) -> Result<Client> {
+    let admin = cluster.client()?;
+    let text = rbac::manifest(Scope::Namespace(namespace), "plaudit", LEASE);
+    let roles: Api<Role> = Api::namespaced(admin.clone(), namespace);
+    for document in serde_yaml::Deserializer::from_str(&text) {
+        let role = Role::deserialize(document)?;
+        if role.metadata.name.as_deref() == Some("plaudit-leader-election") {
+            roles.create(&PostParams::default(), &role).await?;
+        }
+    }
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "electors"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "plaudit-leader-election"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+    }))?;
+    Api::namespaced(admin, namespace).create(&PostParams::default(), &binding).await?;
+    client(cluster.config_of(user, &[])?)
+}
+
+#[tokio::test]
+async fn a_terminated_leader_is_followed_within_two_seconds() -> Result<()> {
+    let cluster = shared();
+    let namespace = cluster.namespace("terminated").await?;
+    let client = client_with_the_role(cluster, &namespace, "elector-of-terminated").await?;
+    let first = stand(client.clone(), &namespace, "first");
+    let term = leads(&first).await?;
+    let second = stand(client, &namespace, "second");
+    stands_by(&second).await?;
+    let begin = Instant::now();
+
+    first.resign().await;
+
+    leads(&second).await?;
+    let took = begin.elapsed();
+    eprintln!("hand-over after a termination: {} ms", took.as_millis());
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(!term.holds() && term.over().is_cancelled());
+    let lease: Lease = Api::namespaced(cluster.client()?, &namespace).get(LEASE).await?;
+    let spec = lease.spec.context("a spec")?;
+    assert_eq!(
+        (spec.holder_identity.as_deref(), spec.lease_duration_seconds, spec.lease_transitions),
+        (Some("second_0000000000000001"), Some(15), Some(1))
+    );
+    second.resign().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_leader_is_followed_within_the_lease_and_a_second() -> Result<()> {
+    let cluster = shared();
+    let namespace = cluster.namespace("killed").await?;
+    let first = stand(cluster.client()?, &namespace, "first");
+    leads(&first).await?;
+    let second = stand(cluster.client()?, &namespace, "second");
+    stands_by(&second).await?;
+    let begin = Instant::now();
+
+    drop(first);
+
+    leads(&second).await?;
+    let took = begin.elapsed();
+    eprintln!("hand-over after a crash: {} ms", took.as_millis());
+    assert!(took < Times::default().lease + Duration::from_secs(1), "{took:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_server_that_stands_still_ends_the_term_before_the_lease() -> Result<()> {
+    let options = ClusterOptions { controllers: false, crd: false, ..ClusterOptions::default() };
+    let cluster = Cluster::start(options)?;
+    let (first, second) =
+        (stand(cluster.client()?, "default", "first"), stand(cluster.client()?, "default", "second"));
+    let (leader, other) = tokio::select! {
+        term = leads(&first) => ((first.leadership(), term?), &second),
+        term = leads(&second) => ((second.leadership(), term?), &first),
+    };
+    let (leadership, term) = leader;
+    cluster.pause_api_server()?;
+    let begin = Instant::now();
+
+    timeout(LIMIT, term.over().cancelled()).await.context("the term goes on")?;
+
+    let took = begin.elapsed();
+    eprintln!("a leader without an API server stopped after {} ms", took.as_millis());
+    assert!(took <= Times::default().renew_deadline + Duration::from_millis(500), "{took:?}");
+    assert!(!term.holds());
+    assert!(matches!(&*leadership.borrow(), Leadership::Lost(Loss::NotRenewed)));
+    cluster.resume_api_server()?;
+    leads(other).await?;
+    Ok(())
+}
