@@ -1,5 +1,6 @@
 //! A bed is a namespace of the shared cluster with an operator for it, and topics on the shared Kafka.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,8 +49,18 @@ pub struct Bed {
 impl Bed {
     /// An operator in a new namespace of the shared cluster.
     pub async fn start(name: &str) -> Result<Self> {
+        Ok(Self::idle(name).await?.with_operator())
+    }
+
+    /// A namespace of the shared cluster, for operators that the test starts itself.
+    pub async fn idle(name: &str) -> Result<Self> {
         let cluster = shared();
-        Ok(Self::of(cluster, cluster.namespace(name).await?, None).await?.with_operator())
+        Self::of(cluster, cluster.namespace(name).await?, None).await
+    }
+
+    /// For an operator's process, with its rights.
+    pub fn operator_kubeconfig(&self) -> Result<PathBuf> {
+        shared().kubeconfig(&user_of(&self.namespace), &[])
     }
 
     /// A namespace on a cluster of its own; the operator comes later.
@@ -251,19 +262,25 @@ impl Bed {
     }
 }
 
+fn user_of(namespace: &str) -> String {
+    format!("operator-of-{namespace}")
+}
+
 /// A client with the rights of the Roles in `manifest`.
 pub async fn operator_of(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<Client> {
-    let (admin, user) = (cluster.client()?, format!("operator-of-{namespace}"));
+    let (admin, user) = (cluster.client()?, user_of(namespace));
     let roles: Api<Role> = Api::namespaced(admin.clone(), namespace);
+    let bindings: Api<RoleBinding> = Api::namespaced(admin, namespace);
     for document in serde_yaml::Deserializer::from_str(manifest) {
-        roles.create(&PostParams::default(), &Role::deserialize(document)?).await?;
+        let role = Role::deserialize(document)?;
+        let binding: RoleBinding = serde_json::from_value(json!({
+            "metadata": {"name": role.name_any()},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role.name_any()},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
+        }))?;
+        roles.create(&PostParams::default(), &role).await?;
+        bindings.create(&PostParams::default(), &binding).await?;
     }
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": ROLE},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ROLE},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-    }))?;
-    Api::namespaced(admin, namespace).create(&PostParams::default(), &binding).await?;
     kubernetes::client(cluster.config_of(&user, &[])?)
 }
 

@@ -9,3 +9,4 @@ mod leader;
 mod life;
 mod pipelines;
 mod rules;
+mod storm;

@@ -1,0 +1,113 @@
+//! Many pipelines, and operators that end at any moment.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::ListParams;
+use plaudit_tests::programs;
+use plaudit_tests::stack::kubernetes::eventually;
+use serde_json::json;
+
+use crate::bed::{Bed, LIMIT};
+
+/// An operator's process; it ends with its handle.
+struct Operator(Child);
+
+impl Operator {
+    fn start(bed: &Bed, kubeconfig: &Path) -> Result<Self> {
+        let mut command = Command::new(programs::find("plaudit-under-test")?);
+        command
+            .arg("operator")
+            .args(["--namespace", &bed.namespace, "--lease-namespace", &bed.namespace])
+            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Ok(Self(command.spawn().context("the operator does not start")?))
+    }
+
+    /// As a node that loses power does.
+    fn kill(&mut self) -> Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.kill();
+    }
+}
+
+async fn as_asked(bed: &Bed, count: usize, replicas: i32) -> Result<()> {
+    let deployments: Api<Deployment> = bed.api();
+    eventually("every pipeline to have its workers", 3 * LIMIT, async || {
+        let found = deployments.list(&ListParams::default()).await?.items;
+        let right =
+            found.iter().filter(|found| found.spec.as_ref().and_then(|spec| spec.replicas) == Some(replicas));
+        Ok((right.count() == count).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_killed_while_pipelines_change_leave_them_as_asked() -> Result<()> {
+    const PIPELINES: usize = 12;
+    const ROUNDS: i32 = 3;
+    let bed = Bed::idle("storm").await?;
+    let kubeconfig = bed.operator_kubeconfig()?;
+    let mut operators = [Operator::start(&bed, &kubeconfig)?, Operator::start(&bed, &kubeconfig)?];
+    let names: Vec<String> = (0..PIPELINES).map(|at| format!("p{at}")).collect();
+    for name in &names {
+        bed.create(name, |_| ()).await?;
+    }
+    as_asked(&bed, PIPELINES, 1).await?;
+    let leases: Api<Lease> = bed.api();
+    let mut random = fastrand::Rng::with_seed(5);
+
+    for round in 0..ROUNDS {
+        for name in &names {
+            bed.edit(name, json!({"spec": {"scaling": {"minReplicas": round + 2}}})).await?;
+            if name == &names[random.usize(..PIPELINES)] {
+                // Either of the two: whoever leads is followed, whoever waits is missed by nobody.
+                let at = random.usize(..2);
+                operators[at].kill()?;
+                operators[at] = Operator::start(&bed, &kubeconfig)?;
+            }
+        }
+        operators[usize::try_from(round % 2)?].kill()?;
+        as_asked(&bed, PIPELINES, round + 2).await?;
+        operators[usize::try_from(round % 2)?] = Operator::start(&bed, &kubeconfig)?;
+    }
+
+    bed.until_quiet().await?;
+    let holder = leases.get(plaudit::rbac::LEASE).await?.spec.and_then(|spec| spec.holder_identity);
+    assert!(holder.is_some_and(|holder| !holder.is_empty()));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_pipelines_settle_and_then_cause_no_write() -> Result<()> {
+    const PIPELINES: usize = 100;
+    let bed = Bed::start("hundred").await?;
+    for at in 0..PIPELINES {
+        bed.create(&format!("p{at}"), |_| ()).await?;
+    }
+
+    as_asked(&bed, PIPELINES, 1).await?;
+    bed.until_condition("p99", "SourceAvailable", "True").await?;
+    bed.until_quiet().await?;
+    let before = bed.versions().await?;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+
+    assert_eq!(bed.versions().await?, before);
+    Ok(())
+}
