@@ -17,18 +17,22 @@ use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaResult;
-use rdkafka::producer::{BaseProducer, Producer as _, ProducerContext};
 
 pub(super) use answer::{Answer, Code, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset};
 use sys::rd_kafka_admin_op_t as op;
 
+/// The group that the client is no member of: nothing is ever joined or committed under this name.
+const GROUP: &str = "plaudit-monitor";
+
 /// A connection to one cluster, and the answers that are on their way.
-pub(super) struct Admin<C: ProducerContext + 'static> {
+pub(super) struct Admin<C: ConsumerContext + 'static> {
     // Dropped before the client that it belongs to.
     queue: Owned<sys::rd_kafka_queue_t>,
-    // Never produces: a producer is the client with the fewest threads, and the only one that needs no group.
-    client: BaseProducer<C>,
+    // Never subscribes. A consumer, because a client without a group of its own follows a null pointer when a coordinator answers
+    // a question about offsets that it is no longer the group's coordinator.
+    client: BaseConsumer<C>,
     timeout: Duration,
 }
 
@@ -61,12 +65,13 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-impl<C: ProducerContext + 'static> Admin<C> {
+impl<C: ConsumerContext + 'static> Admin<C> {
     /// Sets up a client; it connects by itself. A question without an answer fails after `timeout`.
     pub(super) fn new(config: &ClientConfig, context: C, timeout: Duration) -> KafkaResult<Self> {
         let mut config = config.clone();
+        config.set("group.id", GROUP).set("enable.auto.commit", "false");
         config.set_log_level(RDKafkaLogLevel::Warning);
-        let client: BaseProducer<C> = config.create_with_context(context)?;
+        let client: BaseConsumer<C> = config.create_with_context(context)?;
         // SAFETY: the client is alive; the queue is destroyed before it (order of the fields).
         let queue = unsafe { sys::rd_kafka_queue_new(client.client().native_ptr()) };
         Ok(Self { queue: Owned(queue, sys::rd_kafka_queue_destroy), client, timeout })
@@ -176,7 +181,8 @@ impl<C: ProducerContext + 'static> Admin<C> {
 
     /// The next answer with its token; waits up to `wait`. Serves the client's logs and statistics too.
     pub(super) fn next(&self, wait: Duration) -> Option<(u64, Answer)> {
-        self.client.poll(Duration::ZERO);
+        // Nothing is consumed: what comes are logs and statistics.
+        let _ = self.client.poll(Duration::ZERO);
         let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive; the event is ours, and what the answer needs of it is copied before it is destroyed.
         unsafe {
@@ -248,4 +254,42 @@ fn partition_list<'a>(
 /// An empty name for one that holds a zero byte: no such topic or group can exist, and Kafka says so.
 fn c_string(text: &str) -> CString {
     CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use rdkafka::bindings::rd_kafka_resp_err_t as code;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::RDKafkaApiKey;
+
+    use super::*;
+
+    struct Quiet;
+
+    impl rdkafka::client::ClientContext for Quiet {}
+    impl ConsumerContext for Quiet {}
+
+    #[test]
+    fn a_group_whose_coordinator_has_moved_is_asked_again_without_harm() {
+        const TOKEN: u64 = 7;
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("reports", 1, 1).expect("a topic");
+        let moved = code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR;
+        cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[moved]);
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let admin = Admin::new(&config, Quiet, Duration::from_secs(10)).expect("a client");
+
+        admin.committed(TOKEN, "games.p", "reports", 1);
+        let begin = Instant::now();
+        let answer = std::iter::from_fn(|| {
+            (begin.elapsed() < Duration::from_secs(20)).then(|| admin.next(Duration::from_millis(100)))
+        })
+        .flatten()
+        .next();
+
+        assert!(matches!(answer, Some((TOKEN, Answer::Committed(_)))), "{answer:?}");
+    }
 }

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::ProducerContext;
 use serde::Deserialize;
 
 /// What was asked and answered, over all clusters.
@@ -147,11 +146,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, _result: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {}
-}
+impl ConsumerContext for Context {}
 
 #[cfg(test)]
 mod tests {
