@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::authority::Identity;
 
-/// The controllers that make what Plaudit makes real. The others would only take memory and time: nodes, volumes, certificates.
+/// The controllers that make what Plaudit makes real. The others would only take memory and time (nodes, volumes, certificates), or
+/// could not work: a Service has no endpoints at loopback addresses, which are all that pods have here.
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,garbage-collector-controller,namespace-controller,\
-                           serviceaccount-controller,disruption-controller,endpointslice-controller,\
-                           horizontal-pod-autoscaler-controller";
+                           serviceaccount-controller,disruption-controller,horizontal-pod-autoscaler-controller";
 
 /// Who signs the tokens of service accounts, as the tokens name it.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";

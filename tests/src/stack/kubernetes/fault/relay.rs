@@ -84,21 +84,20 @@ fn refuse(refusal: Refusal) -> Result<Answer, Failure> {
     Ok(answer.body(whole(refusal.object().to_string().into()))?)
 }
 
-/// Ends a stream of lines after so many, with a last one of ours.
+/// Ends a stream of lines after so many, with a last one of ours, and does not wait for another.
 fn shorten(answer: Answer, lines: u64, last: Option<Bytes>) -> Result<Answer, Failure> {
-    let mut left = lines;
     Ok(answer.map(|body| {
-        let kept = BodyStream::new(body).scan(false, move |over, frame| {
-            if *over || left == 0 {
-                return std::future::ready(None);
-            }
-            let frame = frame.map(|frame| match frame.into_data() {
-                Ok(data) => Frame::data(first_lines(data, &mut left)),
-                Err(frame) => frame,
+        let kept =
+            futures::stream::unfold((BodyStream::new(body), lines), |(mut body, mut left)| async move {
+                if left == 0 {
+                    return None;
+                }
+                let frame = body.next().await?.map(|frame| match frame.into_data() {
+                    Ok(data) => Frame::data(first_lines(data, &mut left)),
+                    Err(frame) => frame,
+                });
+                Some((frame, (body, left)))
             });
-            *over = left == 0;
-            std::future::ready(Some(frame))
-        });
         let last = futures::stream::iter(last.map(|line| Ok(Frame::data(line))));
         StreamBody::new(kept.chain(last)).boxed_unsync()
     }))
