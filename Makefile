@@ -20,11 +20,13 @@ up: setup ## start Kafka and Valkey in the background and say what to try with t
 down: ## stop what `make up` started
 	@cargo run -q -p plaudit-tests -- down
 
-test: ## run all tests, the ones against real Kafka and Valkey too
+# Kubernetes takes minutes to build, once, so that starts first. Its tests come after the longest others, and wait for it if need be.
+test: ## run all tests, the ones against real Kafka, Valkey and Kubernetes too
 	@tools/setup go
-	@tools/fetch kafka valkey python >/dev/null
-	@tools/go-build examples/go >/dev/null
-	RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace
+	@tools/fetch kubernetes >/dev/null & failed=0; \
+	{ tools/fetch kafka valkey python >/dev/null && tools/go-build examples/go >/dev/null && \
+	  RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace; } || failed=$$?; \
+	wait; exit $$failed
 
 chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)
 	@tools/fetch >/dev/null

@@ -8,8 +8,8 @@ die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 # at_least WANTED FOUND: both dotted versions
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
-# go for tests/stack/kubernetes: one set of flags, or what one command has compiled is of no use to the other. Without debug
-# information and the parts of grpc that keep the linker from dropping code there is a third less to compile, link and keep.
+# go for tests/stack/kubernetes. Without debug information, and without the part of grpc that keeps the linker from dropping code,
+# there is less to compile, link and keep.
 go_kubernetes() {
   CGO_ENABLED=0 GOTOOLCHAIN=auto GOFLAGS="${GOFLAGS:-} -trimpath -buildvcs=false -tags=grpcnotrace -gcflags=all=-dwarf=false" nice go "$@"
 }
