@@ -153,8 +153,9 @@ impl Capacity {
 
 /// Records a second that a worker under load took, the mean of all that were; `None` when none was.
 ///
-/// Under load is a worker one of whose partitions has a record that has waited for the whole time. Where owners are not known, all
-/// workers are when all partitions are, and a single worker is when one of them is.
+/// Under load is a worker one of whose partitions has a record that has waited for the whole time, and which commits all the time: one
+/// that stands still is stuck, or its group rebalances, and what it commits afterwards is the work of a longer time. Where owners are not
+/// known, all workers are under load when all partitions are, and a single worker is when one of them is.
 fn rate_under_load(history: &History) -> Option<f64> {
     let last = history.last()?;
     if !is_quiet(history, MEASURED_OVER) {
@@ -162,20 +163,20 @@ fn rate_under_load(history: &History) -> Option<f64> {
     }
     let consumed = history.consumed(MEASURED_OVER)?;
     let behind = history.behind(MEASURED_OVER);
+    let flowing = |owned: &[usize]| history.flows(MEASURED_OVER, owned);
+    let all: Vec<usize> = (0..consumed.len()).collect();
     let rates: Vec<f64> = match (workers(last), last.ready) {
         (Some(workers), _) => workers
             .values()
-            .filter(|owned| owned.iter().any(|&index| behind[index]))
+            .filter(|owned| owned.iter().any(|&index| behind[index]) && flowing(owned))
             .map(|owned| owned.iter().map(|&index| consumed[index]).sum())
             .collect(),
-        (None, Some(1)) if behind.contains(&true) => vec![consumed.iter().sum()],
-        (None, Some(ready @ 2..)) if !behind.contains(&false) => {
+        (None, Some(1)) if behind.contains(&true) && flowing(&all) => vec![consumed.iter().sum()],
+        (None, Some(ready @ 2..)) if !behind.contains(&false) && flowing(&all) => {
             vec![consumed.iter().sum::<f64>() / f64::from(ready)]
         }
         (None, Some(_) | None) => Vec::new(),
     };
-    // A worker that commits nothing is stuck, and that says nothing about what one can take.
-    let rates: Vec<f64> = rates.into_iter().filter(|rate| *rate > 0.0).collect();
     (!rates.is_empty()).then(|| mean(&rates))
 }
 
@@ -205,13 +206,15 @@ fn is_quiet(history: &History, span: Duration) -> bool {
         && window.iter().all(|point| point.ready == last.ready && same_owners(point, last))
 }
 
-/// The partitions of each worker; `None` unless all are known.
+/// The partitions of each worker that is known; `None` when none is.
 fn workers(point: &Point) -> Option<BTreeMap<u64, Vec<usize>>> {
     let mut workers: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     for (index, mark) in point.marks.iter().enumerate() {
-        workers.entry(mark.owner?).or_default().push(index);
+        if let Some(owner) = mark.owner {
+            workers.entry(owner).or_default().push(index);
+        }
     }
-    Some(workers)
+    (!workers.is_empty()).then_some(workers)
 }
 
 fn same_owners(one: &Point, other: &Point) -> bool {

@@ -20,6 +20,8 @@ const GIVE_UP: Duration = Duration::from_secs(600);
 pub(super) struct Effect {
     watched: Option<Step>,
     bound: Option<Bound>,
+    /// There was lag at the last look.
+    behind: bool,
 }
 
 /// A scale-out under observation.
@@ -78,6 +80,7 @@ impl Effect {
     pub(super) fn look(&mut self, history: &History, now: Duration) -> Option<Verdict> {
         let last = history.last()?;
         let behind = history.is_behind();
+        self.behind = behind;
         if !behind {
             // What lagged is done, and another lag may have another cause; how long to wait is remembered.
             if let Some(bound) = &mut self.bound {
@@ -121,7 +124,7 @@ impl Effect {
     }
 
     /// False while throughput may be what the store lets through.
-    pub(super) fn tells_capacity(&self, now: Duration) -> bool {
-        self.watched.is_none() && self.holds_until(now).is_none()
+    pub(super) fn tells_capacity(&self) -> bool {
+        self.watched.is_none() && !(self.behind && self.bound.is_some())
     }
 }

@@ -61,8 +61,13 @@ pub(super) fn needed(load: &Load<'_>, skewed_before: bool) -> Needed {
         return fitting(workers);
     }
     let limit = load.capacity * if skewed_before { ALONE_ENOUGH } else { ALONE_TOO_MUCH };
+    let too_much = load.arrivals.iter().filter(|rate| **rate >= limit).count();
     match load.arrivals.iter().position(|rate| *rate >= limit) {
-        Some(index) => Needed { workers: of_the_others(load, limit), skewed: Some(index) },
+        // Where most are too much, it is not that one stands out.
+        Some(index) if 2 * too_much <= load.arrivals.len() => {
+            Needed { workers: of_the_others(load, limit), skewed: Some(index) }
+        }
+        Some(_) => fitting(demand.count),
         None => fitting(nearly_best(load)),
     }
 }

@@ -149,6 +149,19 @@ impl History {
         })
     }
 
+    /// Whether some of these partitions were committed between each two points of the last `span`, and before its first one.
+    pub(super) fn flows(&self, span: Duration, partitions: &[usize]) -> bool {
+        let Some(last) = self.last() else { return false };
+        let within =
+            self.points.iter().rev().take_while(|point| last.at.saturating_sub(point.at) < span).count();
+        // The point that begins the span, and one before it.
+        let points: Vec<&Point> = self.points.iter().rev().take(within + 2).collect();
+        let moved = |later: &Point, earlier: &Point| {
+            partitions.iter().any(|&index| later.marks[index].begin > earlier.marks[index].begin)
+        };
+        points.len() == within + 2 && points.windows(2).all(|pair| moved(pair[0], pair[1]))
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no 53 bits")]
     fn rates(&self, span: Duration, gained: impl Fn(&Mark, &Mark) -> i64) -> Option<Vec<f64>> {
         let last = self.last()?;

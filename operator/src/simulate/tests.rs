@@ -129,7 +129,7 @@ fn after_a_slow_store_the_fleet_becomes_small_again() {
     let pods = outcome.pods();
     assert_eq!(
         (pods[1100], pods[1700], pods[5000]),
-        (3, 12, 3),
+        (4, 12, 4),
         "{:?}",
         outcome.scale_events().collect::<Vec<_>>()
     );

@@ -14,9 +14,12 @@ const PARTITIONS: usize = 12;
 const SECONDS: u64 = 3600;
 const STEP: u64 = 10;
 
+/// A row of a second.
+type Maker = fn(u64, &mut Rng) -> Row;
+
 /// The files of `examples/traces`, by name. The simulated worker takes 1000 records a second.
 pub fn named() -> Vec<(String, Trace)> {
-    let makers: [(&str, fn(u64, &mut Rng) -> Row); 8] = [
+    let makers: [(&str, Maker); 8] = [
         ("steady", |second, rng| row(second, 3000.0, 0.03, rng)),
         ("step", |second, rng| {
             row(second, if (900..2400).contains(&second) { 6000.0 } else { 1500.0 }, 0.03, rng)
