@@ -52,12 +52,14 @@ pub struct Scaler {
     effect: Effect,
     /// Since when the workers have more than they should.
     overloaded_since: Option<Duration>,
-    /// Since when fewer are ready than should run.
+    /// Since when workers that were added are not all ready.
     starting_since: Option<Duration>,
     unknown_since: Option<Duration>,
     /// A lower number, and since when it would do.
     falls_to: Option<(u32, Duration)>,
     skewed: bool,
+    /// There was a look before.
+    begun: bool,
 }
 
 impl Scaler {
@@ -81,7 +83,9 @@ impl Scaler {
         self.history.push(sample, now);
         let missing =
             matches!((sample.ready, sample.replicas), (Some(ready), Some(replicas)) if ready < replicas);
-        self.starting_since = missing.then(|| self.starting_since.unwrap_or(now));
+        // One that was ready and is not any more does not start: nobody waits for it.
+        let begun = std::mem::replace(&mut self.begun, true);
+        self.starting_since = self.starting_since.or((!begun).then_some(now)).filter(|_| missing);
         let known = sample.partitions.as_ref().is_some_and(|partitions| {
             partitions.iter().all(|partition| partition.lag.is_some() && partition.log_end.is_some())
         });
@@ -196,7 +200,17 @@ impl Scaler {
         if rules.replicas.is_some() || tried {
             self.window.push(steps.result, tried, rules.scale_in_window, now);
         }
+        if sample.replicas.is_none() {
+            self.starting_since = Some(now);
+        }
         let Some(current) = sample.replicas.filter(|current| steps.result > *current) else { return };
+        // What was added was asked for, even where the noise of a moment is not.
+        self.window.push(
+            steps.result,
+            seen.is_some_and(|seen| seen.capacity.is_none()),
+            rules.scale_in_window,
+            now,
+        );
         // The new workers are capacity to come from now on.
         self.starting_since = Some(now);
         self.overloaded_since = None;

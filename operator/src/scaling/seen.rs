@@ -33,7 +33,7 @@ pub(super) struct Seen {
     pub(super) formula: u32,
     /// The same, in numbers that lower the partitions of the fullest worker, and only as far as more workers help.
     pub(super) asked: u32,
-    /// Workers for the arrivals as they last: what must hold over the window before a worker goes.
+    /// The same for arrivals as they last: what must hold over the window before a worker goes.
     pub(super) lasting: u32,
     /// The lag is older than the pipeline's limit.
     pub(super) over_limit: bool,
@@ -97,7 +97,7 @@ pub(super) fn see(
         let overloaded = current == Some(0)
             || fullest(lasting_arrivals) > high
             || (fullest(arrivals) > capacity && fullest(&lags) > BACKLOG_SECONDS * capacity);
-        let lasting = needed(&load(lasting_arrivals, &zeros), skewed_before).workers;
+        let lasting = needed(&load(lasting_arrivals, &lags), skewed_before).workers;
         (answer.workers, answer.workers, lasting, overloaded, answer.skewed)
     };
     let guessed = || {

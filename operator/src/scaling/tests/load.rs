@@ -221,3 +221,14 @@ fn commits_that_stand_still_and_then_leap_measure_nothing() {
     let learnt = world.last.and_then(|decision| decision.learnt);
     assert_eq!(learnt, Some(Learnt { worker_capacity: 1000 }));
 }
+
+#[test]
+fn a_worker_that_falls_ill_is_not_one_that_starts() {
+    let mut world = World::new(RULES, 12, 1);
+    let _ = world.run(20, &[20; 12], &[20; 12]);
+    world.ready = Some(0);
+
+    let decisions = world.run(6, &[100; 12], &[0; 12]);
+
+    assert_eq!(decisions.last().map(|(_, replicas, _)| *replicas), Some(3));
+}
