@@ -14,6 +14,7 @@ mod baseline;
 pub mod event;
 mod figures;
 mod machine;
+mod monitor;
 mod subject;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use backlog::Scenario;
 pub use baseline::BaselineArgs;
 use figures::Figures;
 pub use machine::peak_mebibytes;
+pub use monitor::MonitorArgs;
 use subject::{Measure, Subject};
 
 /// Measure reports per second, CPU and memory of a worker beside the bare minimum of work.

@@ -5,6 +5,9 @@ use super::super::source::{GroupState, Member, TopicId};
 /// Kafka's number of an error; the client's own errors are negative, 0 is none.
 pub(in super::super) type Code = i32;
 
+/// What was found about each of several names, or why not.
+pub(in super::super) type Named<T> = Vec<(String, Result<T, Code>)>;
+
 /// A question as a whole failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Failure {
@@ -17,13 +20,13 @@ pub(in super::super) struct Failure {
 #[derive(Clone, Debug, PartialEq)]
 pub(in super::super) enum Answer {
     /// In no particular order.
-    Topics(Result<Vec<(String, Result<DescribedTopic, Code>)>, Failure>),
+    Topics(Result<Named<DescribedTopic>, Failure>),
     /// In the order of the question.
     Offsets(Result<Vec<FoundOffset>, Failure>),
     /// In no particular order; what is missing was not answered.
     Committed(Result<Vec<GroupOffset>, Failure>),
     /// In no particular order.
-    Groups(Result<Vec<(String, Result<DescribedGroup, Code>)>, Failure>),
+    Groups(Result<Named<DescribedGroup>, Failure>),
     /// The first error of a partition; `Ok` when all are committed.
     Commit(Result<(), Failure>),
 }

@@ -6,7 +6,7 @@ use rdkafka::bindings as sys;
 use sys::rd_kafka_consumer_group_state_t as state;
 
 use super::super::source::{GroupState, Member, TopicId};
-use super::answer::{Answer, Code, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset};
+use super::answer::{Answer, Code, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset, Named};
 
 /// # Safety
 /// `event` is alive and not used by anybody else meanwhile.
@@ -53,7 +53,7 @@ unsafe fn failure(event: *mut sys::rd_kafka_event_t) -> Option<Failure> {
 
 /// # Safety
 /// `event` is an answer of DescribeTopics without an error.
-unsafe fn topics(event: *mut sys::rd_kafka_event_t) -> Vec<(String, Result<DescribedTopic, Code>)> {
+unsafe fn topics(event: *mut sys::rd_kafka_event_t) -> Named<DescribedTopic> {
     // SAFETY: as the caller promises; everything belongs to the event and is copied.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
@@ -188,7 +188,7 @@ unsafe fn group_entries<'a>(
 
 /// # Safety
 /// `event` is an answer of DescribeConsumerGroups without an error.
-unsafe fn groups(event: *mut sys::rd_kafka_event_t) -> Vec<(String, Result<DescribedGroup, Code>)> {
+unsafe fn groups(event: *mut sys::rd_kafka_event_t) -> Named<DescribedGroup> {
     // SAFETY: as the caller promises.
     unsafe {
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);

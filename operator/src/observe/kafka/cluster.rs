@@ -6,7 +6,9 @@
 
 mod answers;
 mod ask;
+mod groups;
 mod merge;
+mod parts;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,8 +18,9 @@ use std::time::Duration;
 use plaudit_crds::InitialOffset;
 
 use super::super::admin::NewCommit;
-use super::super::source::{Committed, GroupState, Member, TopicId, Unknown};
+use super::super::source::GroupState;
 use super::counts::Kind;
+use parts::{Found, Mark, Offset, Partition, Reader, Topic, Wish};
 
 /// Everything about one cluster.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Cluster {
     /// Keys of topics are not used again, so that a late answer cannot reach another topic.
     next_topic: u32,
     next_tick: Duration,
+    /// Which half of the partitions of an idle topic is asked for.
+    round: u32,
     /// Brokers that have not yet answered for the log ends of their partitions, and how many answers they owe.
     asked_leaders: BTreeMap<i32, u32>,
     /// Questions about commits that are on their way.
@@ -72,87 +77,6 @@ pub(super) enum Question {
     Commit(u64, Vec<NewCommit>),
 }
 
-#[derive(Debug)]
-struct Topic {
-    name: Arc<str>,
-    readers: BTreeSet<u64>,
-    id: Option<TopicId>,
-    found: Found,
-    describe: Wish,
-    describe_at: Duration,
-    /// Not before that, even if something points at a change.
-    rested_at: Duration,
-    /// Its log ends are wanted before the next tick.
-    ends_wanted: bool,
-    starts_wanted: bool,
-    /// Questions for its log starts that are on their way.
-    starts_asked: u32,
-    partitions: Vec<Partition>,
-}
-
-/// Whether a topic is there.
-#[derive(Debug, PartialEq)]
-enum Found {
-    NotAsked,
-    Yes,
-    No(Unknown, String),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Partition {
-    leader: i32,
-    start: Mark,
-    end: Mark,
-}
-
-/// An offset, or why it is unknown.
-type Mark = Result<i64, Unknown>;
-
-/// Something that is asked for at most once at a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Wish {
-    #[default]
-    No,
-    Wanted,
-    Asked,
-}
-
-#[derive(Debug)]
-struct Reader {
-    topic: u32,
-    group: Arc<str>,
-    initial: InitialOffset,
-    /// The topic's ID when the group began, as far as is known.
-    first_id: Option<TopicId>,
-    recreated: bool,
-    offsets: Vec<Offset>,
-    committed: Wish,
-    /// When the coordinator answered last.
-    committed_at: Duration,
-    committed_not_before: Duration,
-    describing: bool,
-    described_at: Option<Duration>,
-    describe_not_before: Duration,
-    state: GroupState,
-    members: Vec<Member>,
-    /// Its commits are read once more, to commit what is due while it is certain to have no members.
-    empty_at: Option<Duration>,
-    /// Its offsets are not looked after before that.
-    keep_not_before: Duration,
-    renew_at: Duration,
-    watched_until: Duration,
-    /// When its topic's log ends were last answered for.
-    confirmed: Duration,
-    changed: bool,
-}
-
-/// What a group committed for one partition.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Offset {
-    committed: Result<Committed, Unknown>,
-    beyond_end: bool,
-}
-
 /// A topic that is missing or unreachable is looked for again so often.
 const RETRY: Duration = Duration::from_secs(5);
 /// A group that was found without members so long ago may have some now: its offsets are left alone.
@@ -167,6 +91,7 @@ impl Cluster {
             readers: BTreeMap::new(),
             next_topic: 0,
             next_tick: Duration::ZERO,
+            round: 0,
             asked_leaders: BTreeMap::new(),
             asked_groups: 0,
             commits: Vec::new(),
@@ -222,6 +147,8 @@ impl Cluster {
             describe_at: now,
             rested_at: now,
             ends_wanted: false,
+            halved: false,
+            idle_at: now,
             starts_wanted: false,
             starts_asked: 0,
             partitions: Vec::new(),
@@ -275,26 +202,6 @@ impl Question {
             Self::Committed(_) => Kind::Committed,
             Self::Groups(_) => Kind::Groups,
             Self::Commit(..) => Kind::Commit,
-        }
-    }
-}
-
-impl Offset {
-    const UNKNOWN: Self = Self { committed: Err(Unknown::NotAsked), beyond_end: false };
-}
-
-impl Partition {
-    fn new(leader: i32) -> Self {
-        Self { leader, start: Err(Unknown::NotAsked), end: Err(Unknown::NotAsked) }
-    }
-
-    /// True when a group that committed this has nothing left to do, or nothing could be told from asking it again.
-    fn is_settled(&self, committed: Result<Committed, Unknown>) -> bool {
-        let Ok(end) = self.end else { return true };
-        match committed {
-            Ok(Committed::Offset(offset)) => offset >= end,
-            Ok(Committed::Nothing | Committed::Obsolete) => self.start == Ok(end),
-            Ok(Committed::Unknown) | Err(_) => false,
         }
     }
 }

@@ -107,14 +107,18 @@ fn still_true(answers: &Answers) {
 
 impl Monitor<'_> {
     fn run(mut self, inbox: &Receiver<Order>) {
-        while self.take_orders(inbox) {
-            for question in self.cluster.questions(self.now()) {
-                self.ask(question);
+        let mut news = true;
+        while let Some(orders) = self.take_orders(inbox) {
+            if news || orders > 0 || self.now() >= self.cluster.next_tick() {
+                for question in self.cluster.questions(self.now()) {
+                    self.ask(question);
+                }
+                self.publish();
             }
-            self.publish();
             let rest = self.cluster.next_tick().saturating_sub(self.now());
             let mut answer = self.admin.next(rest.min(NAP));
-            // One by one, each would have the whole state looked through.
+            news = answer.is_some();
+            // All that is there: after each, the whole state would be looked through.
             while let Some((token, found)) = answer {
                 self.take(token, found);
                 answer = self.admin.next(Duration::ZERO);
@@ -122,9 +126,9 @@ impl Monitor<'_> {
         }
     }
 
-    /// False when nobody is left.
-    fn take_orders(&mut self, inbox: &Receiver<Order>) -> bool {
-        loop {
+    /// How many there were; `None` when nobody is left who could give any.
+    fn take_orders(&mut self, inbox: &Receiver<Order>) -> Option<usize> {
+        for count in 0.. {
             match inbox.try_recv() {
                 Ok(Order::Watch { id, spec, answer }) => {
                     self.cluster.add(id, &spec, self.now());
@@ -138,10 +142,11 @@ impl Monitor<'_> {
                     self.cluster.remove(id);
                     self.readers.remove(&id);
                 }
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => return Some(count),
+                Err(TryRecvError::Disconnected) => return None,
             }
         }
+        None
     }
 
     fn ask(&mut self, question: Question) {

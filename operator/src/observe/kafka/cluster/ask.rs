@@ -8,8 +8,11 @@ use super::{Cluster, EMPTY_FOR, Found, Question, Reader, Topic, Wish};
 
 /// Topics in one question: the answer names every partition with its replicas.
 const TOPICS_AT_ONCE: usize = 1_000;
-/// Partitions in one question for offsets: the client's cost grows with the square of it (see `admin`).
-const PARTITIONS_AT_ONCE: usize = 4_096;
+/// Partitions in one question for offsets: the client's cost grows with the square of it (see `admin`), some 30 ms of CPU for these.
+const PARTITIONS_AT_ONCE: usize = 2_560;
+/// Of a broker that leads more of the partitions that are watched, every poll asks for half of those of idle topics: all would cost
+/// four times as much.
+const ALWAYS_ALL: usize = 1_024;
 /// Groups in one question; the client makes a request of each anyway.
 const GROUPS_AT_ONCE: usize = 50;
 /// Questions about single groups that may be on their way: enough to keep a coordinator busy, without a storm at a start.
@@ -26,7 +29,7 @@ impl Cluster {
             self.next_tick = now + self.rules.period;
         }
         self.ask_topics(now, &mut questions);
-        self.ask_ends(tick, &mut questions);
+        self.ask_ends(tick, now, &mut questions);
         self.ask_starts(&mut questions);
         self.ask_committed(&mut questions);
         self.ask_groups(now, &mut questions);
@@ -53,25 +56,44 @@ impl Cluster {
         questions.extend(due.chunks(TOPICS_AT_ONCE).map(|topics| Question::Topics(topics.to_vec())));
     }
 
-    /// All at a tick, else only topics that are new. A broker that has not answered yet is left alone.
-    fn ask_ends(&mut self, tick: bool, questions: &mut Vec<Question>) {
+    /// All at a tick, else only topics that are new or have just moved. A broker that has not answered yet is left alone.
+    fn ask_ends(&mut self, tick: bool, now: Duration, questions: &mut Vec<Question>) {
+        let large = if tick { self.large_leaders() } else { BTreeSet::new() };
+        self.round ^= u32::from(tick);
         let mut by_leader: BTreeMap<i32, Vec<(u32, i32)>> = BTreeMap::new();
         for (key, topic) in &mut self.topics {
             if !(tick || topic.ends_wanted) || topic.found != Found::Yes {
                 continue;
             }
             let busy = |leader| self.asked_leaders.contains_key(&leader);
+            // One of one partition would be asked for at every other poll only.
+            let halves = !topic.ends_wanted && now >= topic.idle_at && topic.partitions.len() > 1;
             topic.ends_wanted = topic.ends_wanted && topic.partitions.iter().any(|one| busy(one.leader));
-            for (partition, leader) in topic.leaders().filter(|(_, leader)| !busy(*leader)) {
-                by_leader.entry(leader).or_default().push((*key, partition));
+            topic.halved = false;
+            for (partition, leader) in topic.leaders().collect::<Vec<_>>() {
+                let turn = (partition.unsigned_abs() ^ *key ^ self.round) & 1 == 0;
+                if halves && !turn && large.contains(&leader) {
+                    topic.halved = true;
+                } else if !busy(leader) {
+                    by_leader.entry(leader).or_default().push((*key, partition));
+                }
             }
         }
         for (leader, partitions) in by_leader {
-            for chunk in partitions.chunks(PARTITIONS_AT_ONCE) {
+            for chunk in even_chunks(&partitions) {
                 *self.asked_leaders.entry(leader).or_default() += 1;
                 questions.push(Question::Ends { leader, partitions: chunk.to_vec() });
             }
         }
+    }
+
+    /// Brokers that lead so many partitions that not all are asked for at each poll.
+    fn large_leaders(&self) -> BTreeSet<i32> {
+        let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+        for (_, leader) in self.topics.values().flat_map(Topic::leaders) {
+            *counts.entry(leader).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count > ALWAYS_ALL).map(|(leader, _)| leader).collect()
     }
 
     /// Only where the log end was answered: elsewhere nobody would answer for the start either.
@@ -90,7 +112,7 @@ impl Cluster {
             }
         }
         for partitions in by_leader.into_values() {
-            for chunk in partitions.chunks(PARTITIONS_AT_ONCE) {
+            for chunk in even_chunks(&partitions) {
                 let keys: BTreeSet<u32> = chunk.iter().map(|(key, _)| *key).collect();
                 for key in keys {
                     self.topics.entry(key).and_modify(|topic| topic.starts_asked += 1);
@@ -133,6 +155,12 @@ impl Cluster {
         }
         questions.extend(due.chunks(GROUPS_AT_ONCE).map(|readers| Question::Groups(readers.to_vec())));
     }
+}
+
+/// As few questions as the limit allows, of about the same size.
+fn even_chunks(partitions: &[(u32, i32)]) -> impl Iterator<Item = &[(u32, i32)]> {
+    let questions = partitions.len().div_ceil(PARTITIONS_AT_ONCE).max(1);
+    partitions.chunks(partitions.len().div_ceil(questions).max(1))
 }
 
 impl Topic {

@@ -1,159 +1,19 @@
 //! A cluster's questions and conclusions, with a Kafka made of plain values.
 
+mod fake;
+
 use plaudit_worker::lane::CommitMetadata;
 
-use super::super::super::admin::{Answer, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset};
-use super::super::super::source::{PartitionOffsets, SourceState, Topic as TopicState};
+use super::super::super::admin::{Answer, DescribedTopic, FoundOffset};
+use super::super::super::source::{
+    Committed, Group, Member, PartitionOffsets, SourceState, Topic as TopicState, TopicId, Unknown,
+};
 use super::*;
+use fake::{FakeTopic, Kafka, short};
 
 const RULES: Rules =
     Rules { period: Duration::from_secs(2), metadata_period: Duration::from_secs(60), keep_offsets: false };
 const SEC: fn(u64) -> Duration = Duration::from_secs;
-
-/// What brokers know, and how they fail.
-#[derive(Clone, Default)]
-struct Kafka {
-    topics: BTreeMap<&'static str, FakeTopic>,
-    groups: BTreeMap<&'static str, FakeGroup>,
-    down: bool,
-    silent_leader: Option<i32>,
-}
-
-#[derive(Clone, Default)]
-struct FakeTopic {
-    id: u8,
-    /// Leader, log start and log end.
-    logs: Vec<(i32, i64, i64)>,
-    error: i32,
-}
-
-#[derive(Clone, Default)]
-struct FakeGroup {
-    offsets: BTreeMap<i32, (i64, Vec<u8>)>,
-    error: i32,
-    members: Vec<&'static str>,
-}
-
-impl Kafka {
-    fn with(topics: &[(&'static str, u8, &[(i32, i64, i64)])]) -> Self {
-        let topic = |logs: &[(i32, i64, i64)], id| FakeTopic { id, logs: logs.to_vec(), error: 0 };
-        let topics = topics.iter().map(|(name, id, logs)| (*name, topic(logs, *id)));
-        Self { topics: topics.collect(), ..Self::default() }
-    }
-
-    fn commit(&mut self, group: &'static str, partition: i32, offset: i64) {
-        self.groups.entry(group).or_default().offsets.insert(partition, (offset, Vec::new()));
-    }
-
-    fn answer(&mut self, cluster: &Cluster, question: &Question) -> Answer {
-        let down = Failure { code: -185, text: "timed out".to_owned() };
-        let topic = |key: &u32| self.topics.get(cluster.topic_name(*key).unwrap_or_default());
-        let offset = |(key, partition): &(u32, i32), start: bool| match topic(key)
-            .map(|topic| topic.logs.get(usize::try_from(*partition).expect("a partition")))
-        {
-            None | Some(None) => FoundOffset::Error(3),
-            Some(Some((leader, ..))) if self.silent_leader == Some(*leader) => FoundOffset::Absent,
-            Some(Some((_, log_start, log_end))) => FoundOffset::At(if start { *log_start } else { *log_end }),
-        };
-        match question {
-            Question::Topics(_) if self.down => Answer::Topics(Err(down)),
-            Question::Topics(keys) => Answer::Topics(Ok(keys
-                .iter()
-                .filter_map(|key| {
-                    let name = cluster.topic_name(*key)?;
-                    let described = match self.topics.get(name) {
-                        None => Err(3),
-                        Some(topic) if topic.error != 0 => Err(topic.error),
-                        Some(topic) => Ok(DescribedTopic {
-                            id: Some(TopicId([topic.id; 16])),
-                            leaders: topic.logs.iter().map(|(leader, ..)| *leader).collect(),
-                        }),
-                    };
-                    Some((name.to_owned(), described))
-                })
-                .collect())),
-            Question::Ends { .. } | Question::Starts { .. } if self.down => Answer::Offsets(Err(down)),
-            Question::Ends { partitions, .. } => {
-                Answer::Offsets(Ok(partitions.iter().map(|one| offset(one, false)).collect()))
-            }
-            Question::Starts { partitions } => {
-                Answer::Offsets(Ok(partitions.iter().map(|one| offset(one, true)).collect()))
-            }
-            Question::Committed(_) if self.down => Answer::Committed(Err(down)),
-            Question::Committed(id) => {
-                let (group, _, count) = cluster.reader(*id).expect("it is watched");
-                let group = self.groups.get(group).cloned().unwrap_or_default();
-                if group.error != 0 {
-                    return Answer::Committed(Err(Failure { code: group.error, text: String::new() }));
-                }
-                let offset = |partition| {
-                    let (offset, metadata) = group.offsets.get(&partition).cloned().unzip();
-                    GroupOffset { partition, offset: Ok(offset), metadata: metadata.unwrap_or_default() }
-                };
-                Answer::Committed(Ok((0..i32::try_from(count).expect("few")).map(offset).collect()))
-            }
-            Question::Groups(ids) => Answer::Groups(Ok(ids
-                .iter()
-                .map(|id| {
-                    let (name, topic, _) = cluster.reader(*id).expect("it is watched");
-                    let members =
-                        self.groups.get(name).map(|group| group.members.clone()).unwrap_or_default();
-                    let state = if members.is_empty() { GroupState::Empty } else { GroupState::Stable };
-                    let member = |id: &&str| {
-                        let member = Member { client_id: (*id).to_owned(), ..Member::default() };
-                        (member, vec![(topic.to_owned(), 1), (topic.to_owned(), 0), ("other".to_owned(), 7)])
-                    };
-                    let members = members.iter().map(member).collect();
-                    (name.to_owned(), Ok(DescribedGroup { state, members }))
-                })
-                .collect())),
-            Question::Commit(id, commits) => {
-                let (group, ..) = cluster.reader(*id).expect("it is watched");
-                let group: &'static str =
-                    self.groups.keys().find(|name| **name == group).copied().unwrap_or("g");
-                let group = self.groups.entry(group).or_default();
-                if !group.members.is_empty() {
-                    return Answer::Commit(Err(Failure { code: 25, text: "UNKNOWN_MEMBER_ID".to_owned() }));
-                }
-                for commit in commits {
-                    group.offsets.insert(commit.partition, (commit.offset, commit.metadata.clone()));
-                }
-                Answer::Commit(Ok(()))
-            }
-        }
-    }
-
-    /// Answers everything that is asked at `now`, and what that leads to. Gives the questions in short.
-    fn settle(&mut self, cluster: &mut Cluster, now: Duration) -> Vec<String> {
-        let mut told = Vec::new();
-        loop {
-            let questions = cluster.questions(now);
-            if questions.is_empty() {
-                return told;
-            }
-            for question in questions {
-                told.push(short(cluster, &question));
-                let answer = self.answer(cluster, &question);
-                cluster.answer(question, answer, now, now);
-            }
-        }
-    }
-}
-
-fn short(cluster: &Cluster, question: &Question) -> String {
-    let group = |id: &u64| cluster.reader(*id).map_or("gone", |(group, ..)| group);
-    match question {
-        Question::Topics(keys) => format!("topics {}", keys.len()),
-        Question::Ends { leader, partitions } => format!("ends of {} at {leader}", partitions.len()),
-        Question::Starts { partitions } => format!("starts of {}", partitions.len()),
-        Question::Committed(id) => format!("committed {}", group(id)),
-        Question::Groups(ids) => format!("groups {}", ids.iter().map(group).collect::<Vec<_>>().join(" ")),
-        Question::Commit(id, commits) => {
-            let offsets = commits.iter().map(|commit| format!("{}@{}", commit.partition, commit.offset));
-            format!("commit {} {}", group(id), offsets.collect::<Vec<_>>().join(" "))
-        }
-    }
-}
 
 fn spec(topic: &str, group: &str) -> ReaderSpec {
     ReaderSpec { topic: topic.to_owned(), group: group.to_owned(), initial: InitialOffset::Earliest }
@@ -236,10 +96,7 @@ fn a_new_pipeline_is_asked_for_everything_once_and_then_told_whole() {
                         offsets(0, Committed::Offset(4), 0, 10),
                         offsets(1, Committed::Nothing, 3, 20)
                     ],
-                    group: super::super::super::source::Group {
-                        state: GroupState::Stable,
-                        members: vec![member]
-                    },
+                    group: Group { state: GroupState::Stable, members: vec![member] },
                     recreated: false,
                 })
             )],
@@ -576,4 +433,63 @@ fn a_pipeline_that_is_gone_costs_nothing_more() {
     }
 
     assert_eq!((kafka.settle(&mut cluster, SEC(60)), cluster.news()), (vec![], vec![]));
+}
+
+/// Idle topics of four partitions at one broker.
+fn many(topics: u32) -> (Kafka, Cluster) {
+    let mut kafka = Kafka::default();
+    let mut cluster = Cluster::new(RULES);
+    for at in 0..topics {
+        let name: &'static str = format!("t{at}").leak();
+        kafka.topics.insert(name, FakeTopic { id: 1, logs: vec![(1, 0, 0); 4], error: 0 });
+        cluster.add(u64::from(at), &spec(name, name), SEC(0));
+    }
+    kafka.settle(&mut cluster, SEC(0));
+    (kafka, cluster)
+}
+
+#[test]
+fn of_a_broker_with_thousands_of_idle_partitions_each_poll_asks_for_half() {
+    let (mut kafka, mut cluster) = many(1_000);
+    cluster.news();
+
+    let asked = [2, 40, 42].map(|second| {
+        let asked = kafka.settle(&mut cluster, SEC(second));
+        asked.into_iter().filter(|one| one.starts_with("ends")).collect::<Vec<_>>()
+    });
+    let mut seen = Vec::new();
+    for partition in 0..4 {
+        kafka.topics.get_mut("t7").expect("a topic").logs[partition].2 += 1;
+        let begin = SEC(100 * (partition as u64 + 1));
+        let took = (0..4).map(|poll| SEC(2) * poll).find(|late| {
+            kafka.settle(&mut cluster, begin + *late);
+            let found = cluster.news().into_iter().find(|(id, _)| *id == 7);
+            found.is_some_and(|(_, state)| lags(&found_topic(state))[partition] == Some(1))
+        });
+        seen.push(took.expect("it is seen"));
+        kafka.commit("t7", i32::try_from(partition).expect("few"), 1);
+    }
+
+    let idle = vec!["ends of 2000 at 1".to_owned()];
+    assert_eq!(asked, [[&idle[..], &idle].concat(), idle.clone(), idle]);
+    assert!(seen.iter().all(|took| *took <= SEC(2)), "{seen:?}");
+}
+
+#[test]
+fn when_a_partition_of_an_idle_topic_moves_the_others_are_asked_for_at_once() {
+    let (mut kafka, mut cluster) = many(300);
+    cluster.news();
+    for log in &mut kafka.topics.get_mut("t7").expect("a topic").logs {
+        log.2 = 5;
+    }
+
+    let asked = kafka.settle(&mut cluster, SEC(40));
+
+    let lags = lags(&found(news(&mut cluster, 7)));
+    let expected = ["ends of 600 at 1", "ends of 4 at 1", "starts of 4", "committed t7"].map(str::to_owned);
+    assert_eq!((&asked[..4], lags), (&expected[..], vec![Some(5); 4]));
+}
+
+fn found_topic(state: SourceState) -> TopicState {
+    found(Some(state))
 }
