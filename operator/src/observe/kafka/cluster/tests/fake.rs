@@ -33,8 +33,11 @@ pub(super) struct FakeGroup {
     pub(super) members: Vec<&'static str>,
 }
 
+/// Name, ID and, of each partition, leader, log start and log end.
+type GivenTopic<'a> = (&'static str, u8, &'a [(i32, i64, i64)]);
+
 impl Kafka {
-    pub(super) fn with(topics: &[(&'static str, u8, &[(i32, i64, i64)])]) -> Self {
+    pub(super) fn with(topics: &[GivenTopic<'_>]) -> Self {
         let topic = |logs: &[(i32, i64, i64)], id| FakeTopic { id, logs: logs.to_vec(), error: 0 };
         let topics = topics.iter().map(|(name, id, logs)| (*name, topic(logs, *id)));
         Self { topics: topics.collect(), ..Self::default() }
