@@ -161,7 +161,8 @@ fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
 
 fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     let address = &pipeline.store.address;
-    let answering = observed.workers.values().any(|worker| worker.report.is_some());
+    // A worker is ready once none of its lanes waits; it may be out of our reach all the same.
+    let answering = observed.workers.values().any(|worker| worker.ready || worker.report.is_some());
     let down = observed.lanes().find(|(_, lane)| lane.reason.as_deref() == Some("StoreUnavailable"));
     match down {
         Some((_, lane)) => {
@@ -403,7 +404,7 @@ mod tests {
             (
                 "",
                 observed(found(0), vec![WorkerState { ready: true, ..WorkerState::default() }]),
-                "Ready=False NoWorker: no worker says whether the store answers",
+                "Ready=True Available: reports are read, merged and stored",
             ),
             (
                 "",
