@@ -14,7 +14,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
-use kube::{Api, Client, CustomResourceExt as _, Resource, ResourceExt};
+use kube::{Api, Client, Config, CustomResourceExt as _, Resource, ResourceExt};
 use plaudit::children::Settings;
 use plaudit::controller::{self, Options};
 use plaudit::metrics::Metrics;
@@ -88,6 +88,17 @@ impl Bed {
             _operator: None,
             _cluster: own,
         })
+    }
+
+    /// What an operator's client is made of.
+    pub fn operator_config(&self) -> Result<Config> {
+        shared().config_of(&user_of(&self.namespace), &[])
+    }
+
+    /// An operator that asks through this client.
+    pub fn with_operator_through(mut self, operator: Client) -> Self {
+        self.operator = operator;
+        self.with_operator()
     }
 
     pub fn with_operator(mut self) -> Self {

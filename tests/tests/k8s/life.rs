@@ -52,10 +52,13 @@ async fn a_pipeline_grows_with_its_lag_shrinks_stops_and_goes_and_every_report_c
         Ok(bed.replicas("p").await?.filter(|replicas| *replicas == PARTITIONS))
     })
     .await?;
-    eventually("the fleet to shrink", LIMIT, async || {
+    // By halves, each after a window and a rebalance.
+    let shrunk = eventually("the fleet to shrink", 4 * LIMIT, async || {
         Ok(bed.replicas("p").await?.filter(|replicas| *replicas == 1))
     })
-    .await?;
+    .await;
+    let status = bed.pipelines().get("p").await?.status;
+    shrunk.with_context(|| format!("{:#?}", status.and_then(|status| status.last_decision)))?;
     scene.wait_until_stored(LIMIT)?;
     bed.until_condition("p", "Ready", "True").await?;
     bed.edit("p", json!({"spec": {"suspend": true}})).await?;

@@ -3,6 +3,7 @@
 mod bed;
 mod breakages;
 mod faults;
+mod hardships;
 mod harness;
 mod kubelet;
 mod leader;
