@@ -9,7 +9,7 @@ use crate::stack::{Kafka, unique_name};
 
 const REPORT_BYTES: usize = 200;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
     /// Nothing can be merged: every player comes once a batch, and once in all.
     PlayersOnce,

@@ -21,10 +21,16 @@ struct Spread {
 
 type Column = (&'static str, usize, fn(&Measure) -> f64);
 
-const COLUMNS: [Column; 4] = [
+/// CPU is the process's own, the client, where nothing else is said. What a report costs is that of client and store:
+/// work can move from one to the other.
+const COLUMNS: [Column; 8] = [
     ("reports/s", 0, |measure| measure.reports_per_second),
     ("reports per CPU-second", 0, |measure| 1e6 / measure.cpu_seconds_per_million),
+    (".. of client + store", 0, |measure| 1e6 / measure.client_and_store()),
     ("CPU-s per million", 2, |measure| measure.cpu_seconds_per_million),
+    (".. of client + store", 2, Measure::client_and_store),
+    (".. of the broker", 2, |measure| measure.broker_seconds_per_million),
+    ("idle processors, %", 0, |measure| measure.idle_share * 100.0),
     ("peak MiB", 1, |measure| measure.peak_mebibytes),
 ];
 
@@ -99,6 +105,9 @@ mod tests {
         let measure = |reports_per_second| Measure {
             reports_per_second,
             cpu_seconds_per_million: 2.0,
+            store_seconds_per_million: 1.0,
+            broker_seconds_per_million: 0.5,
+            idle_share: 0.1,
             peak_mebibytes: 30.0,
         };
         let mut figures = Figures::default();

@@ -41,14 +41,34 @@ pub fn thread_cpu_seconds(thread: i32) -> Result<f64> {
     cpu_seconds_in(&format!("/proc/self/task/{thread}/stat")).context("the thread has ended")
 }
 
-/// Time that all processors together were busy since the machine started, in seconds.
-pub fn busy_cpu_seconds() -> Result<f64> {
-    let text = fs::read_to_string("/proc/stat")?;
-    let all = text.lines().next().unwrap_or_default();
-    let ticks: Vec<f64> = all.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-    // user, nice, system, idle, iowait, irq, softirq, steal
-    let busy = ticks.iter().take(8).enumerate().filter(|(field, _)| !matches!(field, 3 | 4));
-    Ok(busy.map(|(_, ticks)| ticks).sum::<f64>() / TICKS_PER_SECOND)
+/// Time of all processors together since the machine started, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Processors {
+    pub busy: f64,
+    /// With nothing to run, waiting for a disk included.
+    pub idle: f64,
+}
+
+impl Processors {
+    pub fn read() -> Result<Self> {
+        let text = fs::read_to_string("/proc/stat")?;
+        text.lines().next().and_then(Self::parse).context("/proc/stat is empty")
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let ticks = line.split_whitespace().skip(1).map(|field| field.parse().ok());
+        // guest times, which follow, are in user and nice already
+        let ticks: Vec<f64> = ticks.take(8).collect::<Option<_>>()?;
+        let [user, nice, system, idle, iowait, irq, softirq, steal] = ticks[..] else { return None };
+        let busy = user + nice + system + irq + softirq + steal;
+        Some(Self { busy: busy / TICKS_PER_SECOND, idle: (idle + iowait) / TICKS_PER_SECOND })
+    }
+
+    /// The share of the time since then in which processors had nothing to run.
+    pub fn idle_share_since(&self, before: &Self) -> f64 {
+        let (busy, idle) = (self.busy - before.busy, self.idle - before.idle);
+        idle / (busy + idle).max(1.0 / TICKS_PER_SECOND)
+    }
 }
 
 /// Seconds since the machine started.
@@ -92,5 +112,14 @@ mod tests {
         assert!(cpu_seconds(own).is_ok_and(|seconds| (0.0..1e6).contains(&seconds)));
         assert!(peak_mebibytes(own).is_ok_and(|mebibytes| mebibytes > 1.0));
         assert!(cpu_seconds(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn processors_that_wait_for_a_disk_are_idle() {
+        let before = Processors::parse("cpu  100 0 100 300 0 0 0 0 50 0").expect("eight fields");
+        let after = Processors::parse("cpu  200 100 200 500 100 100 50 50 90 0").expect("eight fields");
+        let share = after.idle_share_since(&before);
+        assert_eq!((before, share), (Processors { busy: 2.0, idle: 3.0 }, 3.0 / 8.0));
+        assert_eq!(Processors::parse("cpu  1 2 3"), None);
     }
 }

@@ -45,6 +45,12 @@ pub struct Args {
     /// The worker; default: the one built beside this program.
     #[arg(long, value_name = "FILE")]
     pub worker_binary: Option<PathBuf>,
+    /// Another build of the worker, run by turns with it.
+    #[arg(long, value_name = "FILE")]
+    pub beside: Option<PathBuf>,
+    /// Only this backlog.
+    #[arg(long, value_enum)]
+    pub only: Option<Scenario>,
     /// Let Valkey keep its append-only file, which costs both the same.
     #[arg(long)]
     pub append_only: bool,
@@ -94,22 +100,29 @@ pub fn run(args: &Args) -> Result<()> {
 
 fn run_backlogs(args: &Args, kafka: &Kafka, valkey: &Valkey, worker: &Path) -> Result<()> {
     let peer = if args.without_peer { None } else { Some(programs::go("tests/peers/go")) };
-    let subjects = match &peer {
-        Some(Ok(_)) => &Subject::ALL[..],
-        Some(Err(_)) | None => &Subject::OURS[..],
+    let takes_part = |subject: &Subject| match subject {
+        Subject::Baseline | Subject::Worker => true,
+        Subject::Beside => args.beside.is_some(),
+        Subject::Peer | Subject::PeerTuned => matches!(peer, Some(Ok(_))),
     };
-    for scenario in Scenario::ALL {
+    let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(takes_part).collect();
+    for scenario in
+        Scenario::ALL.into_iter().filter(|scenario| args.only.is_none_or(|only| only == *scenario))
+    {
         let topic = backlog::create(kafka, scenario, args.records, args.partitions)?;
         let mut figures = Figures::default();
         for round in 0..args.rounds {
-            for &subject in subjects {
+            for &subject in &subjects {
                 let bench = subject::Bench {
                     bootstrap_servers: kafka.bootstrap(),
                     store_address: valkey.address(),
+                    store_pid: valkey.pid().context("Valkey is not running")?,
+                    broker_pid: kafka.pid().context("Kafka is not running")?,
                     topic: topic.clone(),
                     partitions: args.partitions,
                     records: args.records,
                     worker: worker.to_owned(),
+                    beside: args.beside.clone(),
                     peer: peer.as_ref().and_then(|peer| peer.as_ref().ok()).cloned(),
                 };
                 let run = bench.measure(subject, round)?;
@@ -154,8 +167,13 @@ impl std::fmt::Display for Measure {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             out,
-            "{:.0} reports/s, {:.2} CPU-seconds per million, {:.1} MiB",
-            self.reports_per_second, self.cpu_seconds_per_million, self.peak_mebibytes
+            "{:.0} reports/s, {:.2} CPU-seconds per million, {:.2} of the store, {:.2} of the broker, {:.0} % idle, {:.1} MiB",
+            self.reports_per_second,
+            self.cpu_seconds_per_million,
+            self.store_seconds_per_million,
+            self.broker_seconds_per_million,
+            self.idle_share * 100.0,
+            self.peak_mebibytes
         )
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use plaudit_crds::worker::WorkerConfig;
 use redis::Connection;
 
 use super::baseline::counter_key;
-use super::machine;
+use super::machine::{self, Processors};
 use crate::checker::{self, Layout, Rules};
 use crate::stack::process::{Lifetime, Process};
 use crate::stack::{scratch, unique_name};
@@ -27,6 +27,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 pub enum Subject {
     Baseline,
     Worker,
+    /// Another build of it.
+    Beside,
     /// The same pipeline in Go, with encoding/json and Go's defaults.
     Peer,
     /// With a JSON decoder that is faster and less strict, and a garbage collector that runs less often.
@@ -43,10 +45,14 @@ const BATCH_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../worker/src/s
 pub struct Bench {
     pub bootstrap_servers: String,
     pub store_address: String,
+    pub store_pid: u32,
+    pub broker_pid: u32,
     pub topic: String,
     pub partitions: i32,
     pub records: u64,
     pub worker: PathBuf,
+    /// Another build of it to compare with.
+    pub beside: Option<PathBuf>,
     /// None: it could not be built.
     pub peer: Option<PathBuf>,
 }
@@ -57,6 +63,12 @@ pub struct Measure {
     pub reports_per_second: f64,
     /// User and system time of the process, its start included.
     pub cpu_seconds_per_million: f64,
+    /// The store's in the same time.
+    pub store_seconds_per_million: f64,
+    /// The broker's: it is busiest with small fetches.
+    pub broker_seconds_per_million: f64,
+    /// Of all processors' time from the first report to the last.
+    pub idle_share: f64,
     pub peak_mebibytes: f64,
 }
 
@@ -67,9 +79,15 @@ pub struct Run {
     pub settings: checker::Settings,
 }
 
+impl Measure {
+    /// CPU-seconds of client and store for a million reports.
+    pub fn client_and_store(&self) -> f64 {
+        self.cpu_seconds_per_million + self.store_seconds_per_million
+    }
+}
+
 impl Subject {
-    pub const OURS: [Self; 2] = [Self::Baseline, Self::Worker];
-    pub const ALL: [Self; 4] = [Self::Baseline, Self::Worker, Self::Peer, Self::PeerTuned];
+    pub const ALL: [Self; 5] = [Self::Baseline, Self::Worker, Self::Beside, Self::Peer, Self::PeerTuned];
 }
 
 impl Bench {
@@ -81,7 +99,7 @@ impl Bench {
         run
     }
 
-    fn measure_in(&self, subject: Subject, round: u32, directory: &std::path::Path) -> Result<Run> {
+    fn measure_in(&self, subject: Subject, round: u32, directory: &Path) -> Result<Run> {
         let client = redis::Client::open(format!("redis://{}/", self.store_address))?;
         let mut store = client.get_connection()?;
         redis::cmd("FLUSHALL").arg("SYNC").exec(&mut store)?;
@@ -89,12 +107,9 @@ impl Bench {
         let key_prefix = format!("{name}:");
         let config = self.worker_config(&name, &key_prefix)?;
         let command = match subject {
-            Subject::Worker => {
-                let file = directory.join("worker.yaml");
-                fs::write(&file, config.to_yaml())?;
-                let mut command = Command::new(&self.worker);
-                command.arg("--config").arg(file);
-                command
+            Subject::Worker => worker(&self.worker, &config, directory)?,
+            Subject::Beside => {
+                worker(self.beside.as_ref().context("no other worker is given")?, &config, directory)?
             }
             Subject::Baseline => self.baseline(&key_prefix)?,
             Subject::Peer => self.peer(&config)?,
@@ -104,46 +119,58 @@ impl Bench {
                 command
             }
         };
+        let servers =
+            || anyhow::Ok((machine::cpu_seconds(self.store_pid)?, machine::cpu_seconds(self.broker_pid)?));
+        let (store_before, broker_before) = servers()?;
         let mut process = Process::spawn("bench", command, &directory.join("log"), Lifetime::Tied)?;
         let pid = process.pid();
-        let elapsed = self.watch(subject, &key_prefix, &mut store, &mut process)?;
+        let (elapsed, idle_share) = self.watch(subject, &key_prefix, &mut store, &mut process)?;
         let millions = self.records as f64 / 1e6;
+        let (store_after, broker_after) = servers()?;
         let measure = Measure {
             reports_per_second: self.records as f64 / elapsed.as_secs_f64(),
             cpu_seconds_per_million: machine::cpu_seconds(pid)? / millions,
+            store_seconds_per_million: (store_after - store_before) / millions,
+            broker_seconds_per_million: (broker_after - broker_before) / millions,
+            idle_share,
             peak_mebibytes: machine::peak_mebibytes(pid)?,
         };
         match subject {
-            Subject::Worker | Subject::Peer | Subject::PeerTuned => process.stop(STOP_LIMIT)?,
+            Subject::Worker | Subject::Beside | Subject::Peer | Subject::PeerTuned => {
+                process.stop(STOP_LIMIT)?;
+            }
             Subject::Baseline => process.kill()?,
         }
         Ok(Run { measure, settings: settings(&config) })
     }
 
-    /// The time from the first record to the last.
+    /// The time from the first record to the last, and the share of it in which processors were idle.
     fn watch(
         &self,
         subject: Subject,
         key_prefix: &str,
         store: &mut Connection,
         process: &mut Process,
-    ) -> Result<Duration> {
+    ) -> Result<(Duration, f64)> {
         let mut fences = checker::Store::connect(&self.store_address, key_prefix)?;
         let (mut begin, mut moved, mut last) = (Instant::now(), Instant::now(), 0);
+        let mut before = Processors::read()?;
         loop {
             let stored = match subject {
                 Subject::Baseline => counted(key_prefix, store)?,
-                Subject::Worker | Subject::Peer | Subject::PeerTuned => self.passed(&mut fences)?,
+                Subject::Worker | Subject::Beside | Subject::Peer | Subject::PeerTuned => {
+                    self.passed(&mut fences)?
+                }
             };
             let now = Instant::now();
             if stored == 0 {
-                begin = now;
+                (begin, before) = (now, Processors::read()?);
             }
             if stored != last {
                 (moved, last) = (now, stored);
             }
             if stored >= self.records {
-                return Ok(now - begin);
+                return Ok((now - begin, Processors::read()?.idle_share_since(&before)));
             }
             process.check()?;
             ensure!(moved.elapsed() < PATIENCE, "{subject} stopped at {stored} of {} records", self.records);
@@ -204,6 +231,14 @@ impl Bench {
     }
 }
 
+fn worker(program: &Path, config: &WorkerConfig, directory: &Path) -> Result<Command> {
+    let file = directory.join("worker.yaml");
+    fs::write(&file, config.to_yaml())?;
+    let mut command = Command::new(program);
+    command.arg("--config").arg(file);
+    Ok(command)
+}
+
 fn policy(policy: Policy) -> &'static str {
     match policy {
         Policy::Latest => "latest",
@@ -243,6 +278,7 @@ impl fmt::Display for Subject {
         out.pad(match self {
             Self::Baseline => "consume + SET",
             Self::Worker => "plaudit-worker",
+            Self::Beside => "the other build",
             Self::Peer => "Go peer",
             Self::PeerTuned => "Go peer, tuned",
         })

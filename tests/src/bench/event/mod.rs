@@ -141,8 +141,9 @@ pub fn run(
         FOUND
     } else {
         let short = Shape { flood: (shape.flood / 5).max(1), ..only_flood(&shape) };
-        let short = Arc::new(Trace::new(&short, now_ms()));
-        tune::search(&bed, &short, |trial| told(&format!("direct, {trial}")))?
+        let trace_of = |shape: &Shape| Arc::new(Trace::new(shape, now_ms()));
+        let traces = (&trace_of(&short), &trace_of(&only_flood(&shape)));
+        tune::search(&bed, traces, |trial| told(&format!("direct, {trial}")))?
     };
     told(&format!("event: direct ({})", Told(settings)));
     let direct = Side::of("direct", &bed.run_direct(&trace, settings)?);

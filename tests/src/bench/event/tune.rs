@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail};
 
 use super::bed::Bed;
 use super::run::Run;
@@ -29,26 +29,44 @@ pub struct Trial {
     pub complete: bool,
 }
 
-/// Searches the settings that take the least CPU of `direct` and the store; `tried` is told each trial.
-pub fn search(bed: &Bed<'_>, trace: &Arc<Trace>, mut tried: impl FnMut(&Trial)) -> Result<Settings> {
-    let mut run = |settings| {
+/// Searches the settings that take the least CPU of `direct` and the store on the `short` trace, among those that also
+/// store all of the `whole` one: reports that are given up after so many conflicts are rare, and show in a long flood only.
+/// `tried` is told each trial.
+pub fn search(
+    bed: &Bed<'_>,
+    (short, whole): (&Arc<Trace>, &Arc<Trace>),
+    mut tried: impl FnMut(&Trial),
+) -> Result<Settings> {
+    let mut run = |trace, settings| {
         let trial = Trial::of(settings, &bed.run_direct(trace, settings)?);
         tried(&trial);
         anyhow::Ok(trial)
     };
-    let mut known = vec![FOUND];
-    let mut best = run(FOUND)?;
+    let mut best = run(short, FOUND)?;
+    let mut trials = vec![best];
     for choices in choices() {
         for choose in choices {
             let settings = choose(best.settings);
-            if !known.contains(&settings) {
-                known.push(settings);
-                best = better(best, run(settings)?);
+            if trials.iter().all(|trial| trial.settings != settings) {
+                let trial = run(short, settings)?;
+                trials.push(trial);
+                best = better(best, trial);
             }
         }
     }
-    ensure!(best.is_a_choice(), "no setting of direct is fast enough here: the last was {best}");
-    Ok(best.settings)
+    for settings in cheapest_first(trials) {
+        if run(whole, settings)?.is_a_choice() {
+            return Ok(settings);
+        }
+    }
+    bail!("no setting of direct is fast enough here and stores everything: the best was {best}")
+}
+
+/// The settings that are a choice.
+fn cheapest_first(mut trials: Vec<Trial>) -> impl Iterator<Item = Settings> {
+    trials.retain(Trial::is_a_choice);
+    trials.sort_by(|one, other| one.cost.total_cmp(&other.cost));
+    trials.into_iter().map(|trial| trial.settings)
 }
 
 type Choice = fn(Settings) -> Settings;
@@ -100,9 +118,10 @@ impl fmt::Display for Trial {
         let (micros, millis) = (self.cost * 1e6, self.slowest.as_secs_f64() * 1e3);
         write!(
             out,
-            "{}: {micros:.1} µs, {:.0} reports/s, {millis:.0} ms at p99",
+            "{}: {micros:.1} µs, {:.0} reports/s, {millis:.0} ms at p99{}",
             Told(self.settings),
-            self.rate
+            self.rate,
+            if self.complete { "" } else { ", gave up on some" }
         )
     }
 }
@@ -147,6 +166,20 @@ mod tests {
         assert!(others.into_iter().all(|other| better(good, other) == good));
         assert_eq!(better(good, trial(1.0, 900, true)).cost, 1.0);
         assert_eq!(better(trial(1.0, 1_001, true), good), good);
+    }
+
+    #[test]
+    fn the_next_cheapest_comes_when_the_cheapest_is_refused() {
+        let trial = |in_flight, cost, complete| Trial {
+            settings: Settings { in_flight, ..FOUND },
+            cost,
+            rate: 1.0,
+            slowest: Duration::ZERO,
+            complete,
+        };
+        let trials = vec![trial(1, 3.0, true), trial(2, 1.0, false), trial(3, 2.0, true)];
+        let order: Vec<_> = cheapest_first(trials).map(|settings| settings.in_flight).collect();
+        assert_eq!(order, [3, 1]);
     }
 
     #[test]

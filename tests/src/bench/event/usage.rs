@@ -37,7 +37,7 @@ impl Meter<'_> {
         let (store, broker) = (of(self.valkey.pid())?, of(self.kafka.pid())?);
         let own = machine::cpu_seconds(std::process::id())?;
         let senders = own - machine::thread_cpu_seconds(self.proxy.thread_id())?;
-        let others = machine::busy_cpu_seconds()? - subject - store - broker - own;
+        let others = machine::Processors::read()?.busy - subject - store - broker - own;
         Ok(Cpu { subject, store, broker, senders, others, seconds: machine::uptime_seconds()? })
     }
 }
