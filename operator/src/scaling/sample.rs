@@ -42,14 +42,17 @@ impl Sample {
             SourceState::Found(topic) => Some(topic),
             SourceState::NotAsked | SourceState::Failed { .. } => None,
         };
-        let rebalances = partitions.is_some_and(|topic| match topic.group.state {
-            GroupState::PreparingRebalance | GroupState::CompletingRebalance => true,
-            GroupState::Unknown
-            | GroupState::Unauthorized
-            | GroupState::Dead
-            | GroupState::Empty
-            | GroupState::Stable => false,
-        });
+        // A group is described while something is left to do; afterwards the last description only grows old.
+        let is_described = observed.lag(starts_at_log_start) != Some(0);
+        let rebalances = is_described
+            && partitions.is_some_and(|topic| match topic.group.state {
+                GroupState::PreparingRebalance | GroupState::CompletingRebalance => true,
+                GroupState::Unknown
+                | GroupState::Unauthorized
+                | GroupState::Dead
+                | GroupState::Empty
+                | GroupState::Stable => false,
+            });
         let partitions = partitions.map(|topic| {
             // Not every worker says what it owns; the group knows it of all.
             let member = |partition| {
