@@ -338,6 +338,36 @@ fn a_commit_above_a_log_end_that_was_asked_for_later_is_told() {
     assert_eq!((at_once, later.map(|(reason, _)| reason)), (None, Some("CommitBeyondEnd")));
 }
 
+#[test]
+fn a_commit_above_a_log_end_that_was_asked_for_before_it_is_no_trouble() {
+    let (mut kafka, mut cluster) = idle();
+    kafka.topics.get_mut("a").expect("a topic").logs[0].2 = 15;
+    let mut late = Vec::new();
+    // The coordinator is slow: the log ends are asked for once more before it answers.
+    for second in [2, 2, 4] {
+        for question in cluster.questions(SEC(second)) {
+            match question {
+                Question::Committed(_) => late.push(question),
+                Question::Ends { .. } if second == 4 => late.push(question),
+                question => {
+                    let answer = kafka.answer(&cluster, &question);
+                    cluster.answer(question, answer, SEC(second), SEC(second));
+                }
+            }
+        }
+    }
+    kafka.commit("ga", 0, 18);
+    let asked = late.iter().map(Question::kind).collect::<Vec<_>>();
+    for question in late {
+        let answer = kafka.answer(&cluster, &question);
+        cluster.answer(question, answer, SEC(4), SEC(5));
+    }
+    kafka.settle(&mut cluster, SEC(5));
+
+    assert_eq!(asked, [Kind::Committed, Kind::LogEnds, Kind::LogEnds]);
+    assert_eq!(found(news(&mut cluster, 1)).trouble(), None);
+}
+
 /// Watches a group that has committed nothing while it has no members.
 fn keeping(initial: InitialOffset) -> (Kafka, Cluster) {
     let mut kafka = Kafka::with(&[("a", 1, &[(1, 3, 10), (1, 0, 20)])]);
