@@ -29,8 +29,8 @@ pub(super) struct Machine {
     may_hold: bool,
     /// True once the Lease was to be created as ours, until a write is stored.
     may_create: bool,
-    /// The same, until the Lease is looked at.
-    creates: bool,
+    /// True once the Lease was claimed, until it is looked at.
+    claims: bool,
 }
 
 /// A record, and since when it has been seen unchanged.
@@ -100,7 +100,7 @@ impl Machine {
             leading: None,
             may_hold: false,
             may_create: false,
-            creates: false,
+            claims: false,
         }
     }
 
@@ -147,16 +147,20 @@ impl Machine {
         (self.stale, self.heard) = (false, now);
         let version = |record: Option<&Record>| record.and_then(|record| record.version().map(str::to_owned));
         let before = self.seen.as_ref();
-        // Who could not create it has to reckon with another who could, and with a deletion since.
-        let was_created = std::mem::take(&mut self.creates) && record.is_none();
+        // Who claimed it and finds nothing has to reckon with another whose claim came first, and with a deletion since.
+        let was_claimed = std::mem::take(&mut self.claims) && record.is_none();
         if let Some(seen) = before
             && version(seen.record.as_ref()) == version(record.as_ref())
-            && !was_created
+            && !was_claimed
         {
             return;
         }
         // Whoever held it may not know yet that it is gone. A Lease that was never seen is taken for one that never was.
-        let was_held = was_created || before.is_some_and(|seen| seen.was_held) || self.holder().is_some();
+        let was_held = was_claimed
+            || before.is_some_and(|seen| match &seen.record {
+                Some(record) => !record.lasts(self.times.lease).is_zero(),
+                None => seen.was_held,
+            });
         self.seen = Some(Seen { record, since: now, was_held });
     }
 
@@ -174,8 +178,8 @@ impl Machine {
     /// A write is about to be sent.
     pub(super) fn sends(&mut self, record: &Record) {
         if record.holder() == Some(&self.identity) {
-            let creates = record.version().is_none();
-            (self.may_hold, self.may_create, self.creates) = (true, self.may_create || creates, creates);
+            (self.may_hold, self.claims) = (true, true);
+            self.may_create |= record.version().is_none();
         }
     }
 

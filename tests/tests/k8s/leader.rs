@@ -1,5 +1,8 @@
 //! Of several electors one leads: what happens when it is terminated, killed, or cut off from the API server.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -8,12 +11,17 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
 use kube::{Api, Client};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use plaudit::leader::{Candidacy, Elector, KubeLeases, Leadership, Loss, Term, Times, identity};
 use plaudit::rbac::{self, LEASE, Scope};
+use plaudit_tests::programs;
 use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Fault, Refusal, Rule};
-use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, client, shared};
+use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, client, eventually, shared};
 use serde::Deserialize as _;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -131,6 +139,97 @@ async fn an_api_server_that_stands_still_ends_the_term_before_the_lease() -> Res
     assert!(matches!(&*leadership.borrow(), Leadership::Lost(Loss::NotRenewed)));
     cluster.resume_api_server()?;
     leads(other).await?;
+    Ok(())
+}
+
+/// A `plaudit operator` of its own process; it ends with its handle.
+struct Program {
+    child: Child,
+    address: String,
+}
+
+impl Program {
+    fn start(kubeconfig: &Path, namespace: &str) -> Result<Self> {
+        let mut command = Command::new(programs::find("plaudit-under-test")?);
+        command
+            .args(["operator", "--namespace", namespace, "--lease-namespace", namespace])
+            .args(["--admin-address", "127.0.0.1:0", "--log-format", "json"])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().context("the operator does not start")?;
+        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            Some(line["address"].as_str()?.to_owned())
+        });
+        // Read on, so that the pipe does not fill.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = address.context("the operator said no address")?;
+        Ok(Self { child, address })
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
+    }
+
+    /// Status line and body of `GET path`.
+    async fn get(&self, path: &str) -> Result<String> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    }
+
+    async fn is_ready(&self) -> Result<bool> {
+        Ok(self.get("/readyz").await?.starts_with("HTTP/1.0 200"))
+    }
+
+    async fn leads(&self) -> Result<bool> {
+        Ok(self.get("/metrics").await?.contains("\nplaudit_operator_leader 1\n"))
+    }
+
+    async fn until_ended(&mut self) -> Result<Option<i32>> {
+        let child = &mut self.child;
+        eventually("the operator to end", LIMIT, || std::future::ready(child.try_wait().map_err(Into::into)))
+            .await
+            .map(|status| status.code())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_operator_that_wakes_up_ends_and_the_last_one_gives_the_lease_back() -> Result<()> {
+    let cluster = shared();
+    let namespace = cluster.namespace("frozen").await?;
+    let kubeconfig = cluster.kubeconfig("operators", &["system:masters"])?;
+    let mut first = Program::start(&kubeconfig, &namespace)?;
+    eventually("a leader", LIMIT, async || Ok(first.leads().await?.then_some(()))).await?;
+    let mut second = Program::start(&kubeconfig, &namespace)?;
+    eventually("a ready standby", LIMIT, async || Ok(second.is_ready().await?.then_some(()))).await?;
+    assert!(first.is_ready().await? && !second.leads().await?);
+
+    first.signal(Signal::SIGSTOP)?;
+    let begin = Instant::now();
+    eventually("the standby to lead", LIMIT, async || Ok(second.leads().await?.then_some(()))).await?;
+    eprintln!("hand-over from a frozen process: {} ms", begin.elapsed().as_millis());
+    first.signal(Signal::SIGCONT)?;
+    let woken = first.until_ended().await?;
+    second.signal(Signal::SIGTERM)?;
+    let terminated = second.until_ended().await?;
+
+    assert_eq!((woken, terminated), (Some(1), Some(0)));
+    let lease: Lease = Api::namespaced(cluster.client()?, &namespace).get(LEASE).await?;
+    assert_eq!(lease.spec.context("a spec")?.holder_identity.as_deref(), Some(""));
     Ok(())
 }
 

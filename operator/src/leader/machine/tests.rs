@@ -162,16 +162,31 @@ fn a_lease_that_may_have_been_created_late_is_held_after_its_duration() {
 }
 
 #[test]
-fn who_could_not_create_the_lease_waits_for_one_who_could() {
+fn who_claimed_the_lease_in_vain_and_finds_none_reckons_with_another_claim() {
+    let step = |free: Option<Record>| {
+        let claim = free.clone().unwrap_or_else(|| Record::new("plaudit")).taken("me", s(15), clock());
+        let mut machine = machine();
+        machine.saw(free, s(100));
+        machine.sends(&claim);
+        machine.failed(s(105), 1.0);
+        machine.saw(None, s(106));
+        machine.step(s(106), clock())
+    };
+
+    let steps = [step(None), step(Some(stored(&held("other", 1).released(clock()), 2)))];
+
+    let unheld = write(Record::new("plaudit").unheld(s(15), clock()));
+    assert_eq!(steps, [unheld.clone(), unheld]);
+}
+
+#[test]
+fn a_lease_seen_in_nobodys_hands_but_not_free_was_held_when_it_is_gone() {
     let mut machine = machine();
-    machine.saw(None, s(100));
-    machine.sends(&Record::new("plaudit").taken("me", s(15), clock()));
-    machine.failed(s(105), 1.0);
-    machine.saw(None, s(106));
+    let unheld = Record::new("plaudit").unheld(s(15), clock());
+    machine.saw(Some(stored(&unheld, 1)), s(100));
+    machine.saw(None, s(101));
 
-    let step = machine.step(s(106), clock());
-
-    assert_eq!(step, write(Record::new("plaudit").unheld(s(15), clock())));
+    assert_eq!(machine.step(s(101), clock()), write(unheld));
 }
 
 #[test]
