@@ -14,14 +14,16 @@ mod lead;
 mod lease;
 mod machine;
 mod record;
+mod term;
 mod times;
 
-pub use elector::{Candidacy, Elector, Leadership, Term};
+pub use elector::{Candidacy, Elector, Leadership};
 pub use identity::identity;
 pub use lead::lead;
 pub use lease::{Changes, KubeLeases, LeaseError, Leases};
 pub use machine::Loss;
 pub use record::Record;
+pub use term::Term;
 pub use times::{BadTimes, Times};
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::elector::{Elector, Leadership, Term};
+use super::elector::{Elector, Leadership};
 use super::lease::Leases;
 use super::machine::Loss;
+use super::term::Term;
 
 /// Waits until `elector` leads, runs `work`, and gives the Lease back when that has ended. Returns what `work` returned; `None` when
 /// `stop` came before the lead.
