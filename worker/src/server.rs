@@ -135,7 +135,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_finish_its_question_is_dropped() {
-        let (address, _server) = server(QUICK).await;
+        let limits = Limits { connection: Duration::from_secs(60), ..QUICK };
+        let (address, _server) = server(limits).await;
 
         let answer = timeout(Duration::from_secs(5), ask(address, "GET / HTTP/1.1\r\nHo")).await;
 
@@ -168,7 +169,13 @@ mod tests {
         }
 
         let answer = timeout(Duration::from_secs(5), ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        let mut dropped = 0;
+        for stream in &mut held[..limits.connections * 2] {
+            let mut byte = [0; 1];
+            dropped += usize::from(timeout(Duration::from_secs(5), stream.read(&mut byte)).await.is_ok());
+        }
 
         assert_eq!(answer.as_deref(), Ok("HTTP/1.1 200 OK"));
+        assert_eq!(dropped, limits.connections * 2);
     }
 }
