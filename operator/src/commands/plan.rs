@@ -76,7 +76,7 @@ fn text(decision: &LastDecision, children: &Children) -> String {
         decision.clamps.iter().map(|clamp| format!("{} {}", clamp.name, clamp.value)).collect();
     let clamps = if clamps.is_empty() { String::new() } else { format!("; limits: {}", clamps.join(", ")) };
     let mut text =
-        format!("# {} workers ({}): {}{clamps}\n", decision.result, decision.reason, decision.message);
+        format!("# workers: {} ({}): {}{clamps}\n", decision.result, decision.reason, decision.message);
     for object in objects(children) {
         text.push_str("---\n");
         text.push_str(&serde_yaml::to_string(&object).expect("an object is YAML"));

@@ -1,7 +1,7 @@
 //! The controller: watches pipelines and their children, and has each pipeline looked at when something about it may have changed.
 //!
 //! `watch` fills the stores and wakes, `reconcile` looks at one pipeline (parse → observe → plan → apply), `apply` writes what differs.
-//! What decides has no client: `rivals`, `workers`, `removal`, `facts`, `questions`, and the crate's `children`, `plan`, `status`.
+//! What decides has no client: `rivals`, `workers`, `removal`, `facts`, `questions`, and the crate's `children`, `scaling`, `status`.
 
 mod apply;
 mod context;
@@ -27,10 +27,6 @@ use crate::children::Settings;
 use crate::metrics::Metrics;
 use crate::observe::Counts;
 use context::{Context, Guarded};
-pub use facts::{Fact, facts};
-pub use reconcile::ReconcileError;
-pub use rivals::{Claim, Claims, Conflict, conflict};
-pub use workers::{deployment_trouble, rolls_out, workers};
 
 /// Events that come together are one look.
 const DEBOUNCE: Duration = Duration::from_millis(100);

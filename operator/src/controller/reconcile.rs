@@ -30,16 +30,8 @@ const QUIET: Duration = Duration::from_secs(30);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// Why a look did not end well.
-#[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
-    /// Something was not written.
-    #[error(transparent)]
-    Apply(#[from] ApplyError),
-}
-
 /// Looks at one pipeline.
-pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ApplyError> {
     let meta = object.meta();
     let uid = meta.uid.clone().unwrap_or_default();
     if meta.deletion_timestamp.is_some() {
@@ -72,7 +64,7 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 
 /// When a pipeline is looked at again after a look that failed.
 #[allow(clippy::needless_pass_by_value)] // the signature is the runtime's
-pub(super) fn after_error(object: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
+pub(super) fn after_error(object: Arc<Guarded>, error: &ApplyError, context: Arc<Context>) -> Action {
     let memory = context.known.memory(object.meta().uid.as_deref().unwrap_or_default());
     let mut memory = lock(&memory);
     let wait = FIRST_RETRY.saturating_mul(1 << memory.failures.min(10)).min(LONGEST_RETRY);
@@ -98,7 +90,7 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn take(&self, object: &AchievementPipeline) -> Result<Looked, ReconcileError> {
+    async fn take(&self, object: &AchievementPipeline) -> Result<Looked, ApplyError> {
         let pipeline = match parse(object) {
             Ok(pipeline) => pipeline,
             Err(rejection) => {
@@ -197,7 +189,7 @@ impl Look<'_> {
         reference: &ObjectRef<Guarded>,
         observed: &Observed,
         plan: &Decision,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<(), ApplyError> {
         let running = u32::try_from(observed.workers.len()).unwrap_or(u32::MAX);
         let SourceState::Found(topic) = &observed.source else { return Ok(()) };
         if plan.replicas == 0 || plan.replicas >= running || observed.rolls_out {
@@ -205,7 +197,7 @@ impl Look<'_> {
         }
         let pods = self.context.stores.pods.of(reference);
         let costs = costs(topic, pipeline.starts_at_log_start(), &pods);
-        Ok(mark_pods(&self.context.client, &pipeline.namespace, &costs).await?)
+        mark_pods(&self.context.client, &pipeline.namespace, &costs).await
     }
 
     /// Writes the children; gives why the API server refused one of them.
@@ -214,7 +206,7 @@ impl Look<'_> {
         object: &AchievementPipeline,
         pipeline: &Pipeline,
         plan: &Decision,
-    ) -> Result<Option<Trouble>, ReconcileError> {
+    ) -> Result<Option<Trouble>, ApplyError> {
         let owner = object.controller_owner_ref(&());
         let wanted = children(pipeline, owner.as_ref(), &self.context.options.settings, plan.replicas);
         let mut synced = lock(self.memory).synced.clone();
@@ -225,7 +217,7 @@ impl Look<'_> {
             Err(error @ ApplyError::Refused { .. }) => {
                 Ok(Some(Trouble { reason: "ApplyRefused".to_owned(), message: error.to_string() }))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -239,7 +231,7 @@ impl Look<'_> {
         object: &AchievementPipeline,
         previous: Option<&AchievementPipelineStatus>,
         status: AchievementPipelineStatus,
-    ) -> Result<(), ReconcileError> {
+    ) -> Result<(), ApplyError> {
         if previous == Some(&status) {
             return Ok(());
         }
@@ -255,11 +247,7 @@ impl Look<'_> {
     }
 
     /// An object that this version cannot read: told in its status, and nothing of it is touched.
-    async fn undecodable(
-        &self,
-        meta: &kube::core::ObjectMeta,
-        error: &str,
-    ) -> Result<Looked, ReconcileError> {
+    async fn undecodable(&self, meta: &kube::core::ObjectMeta, error: &str) -> Result<Looked, ApplyError> {
         let (namespace, name) =
             (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let version = meta.resource_version.clone().unwrap_or_default();

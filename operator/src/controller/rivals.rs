@@ -60,12 +60,6 @@ impl Claim {
         }
     }
 
-    /// What identifies its object for as long as that exists.
-    #[must_use]
-    pub fn uid(&self) -> &str {
-        &self.uid
-    }
-
     fn claimed(&self) -> Vec<Claimed> {
         let groups = self
             .brokers

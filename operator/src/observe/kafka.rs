@@ -146,14 +146,6 @@ impl Watch {
         self.answers.clone()
     }
 
-    /// Waits until an answer differs from the one before. Another [`Watch::last`] may come in between, and counts as seen.
-    pub async fn changed(&mut self) {
-        if self.answers.changed().await.is_err() {
-            // The thread is gone, as only a bug in it can be: nothing changes any more.
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// The group's workers were changed: its members are looked at for a while, whatever its lag.
     pub fn look_closer(&self) {
         if let Some(handle) = self.monitors.clusters().by_access.get(&self.access) {
