@@ -166,8 +166,10 @@ impl GroupContext {
                 tracing::error!(partition, %error, "cannot assign the partition");
                 continue;
             }
-            let stop = CancellationToken::new();
-            queues.push((partition, self.split(partition, &stop), stop));
+            if !self.is_closing() {
+                let stop = CancellationToken::new();
+                queues.push((partition, self.split(partition, &stop), stop));
+            }
         }
         // Before it is assigned, or offset 0 could be asked for, be out of range, and end the fetching for good.
         let paused = consumer.pause(&placeholders);
@@ -178,8 +180,7 @@ impl GroupContext {
         if let Err(error) = paused.and(assigned) {
             tracing::error!(%error, "cannot assign partitions");
         }
-        let closing = self.closing.load(Ordering::Relaxed);
-        for (partition, source, stop) in queues.into_iter().filter(|_| !closing) {
+        for (partition, source, stop) in queues {
             let Some((source, nonce, stray)) = source else { continue };
             let shared = Arc::new(LaneShared::new(partition, nonce));
             let (alive, gone) = channel();
@@ -216,6 +217,10 @@ impl GroupContext {
             partitions.iter().filter_map(|partition| lanes.remove(partition)).collect()
         };
         self.end(&leaving, (!lost).then_some(COMMIT_TIMEOUT));
+        // A client that has let go of its group takes nothing back any more, and may never answer.
+        if self.is_closing() && consumer.closed() {
+            return;
+        }
         let unassigned = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
@@ -224,6 +229,10 @@ impl GroupContext {
             tracing::error!(%error, "cannot give partitions back");
         }
         tracing::info!(?partitions, lost, "partitions revoked");
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Ends every lane, as a revocation of all partitions would.
@@ -246,6 +255,9 @@ impl GroupContext {
 
     /// Has the committer commit what the lanes finished, and waits for it.
     fn commit_last(&self, lanes: &[LaneHandle], timeout: Duration) {
+        if lanes.is_empty() {
+            return;
+        }
         let (done, wait) = channel();
         let lanes = lanes.iter().map(|lane| lane.shared.clone()).collect();
         let last = Commit::Last { lanes, until: Instant::now() + timeout, done };

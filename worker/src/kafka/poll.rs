@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -24,6 +25,8 @@ const OBSERVE: Duration = Duration::from_secs(1);
 /// Calls under way on other threads are waited for so long before the group is left, looking this often.
 const CALLS_TIMEOUT: Duration = Duration::from_secs(2);
 const CALLS_CHECK: Duration = Duration::from_millis(20);
+/// The goodbye to the group is waited for so long: what the lanes finished is stored and committed by then.
+pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same complaint of the client is repeated after this: without a broker it comes twenty times a second.
 const COMPLAIN: Duration = Duration::from_secs(10);
 
@@ -164,7 +167,7 @@ fn observe_log_ends(consumer: &Consumer, seen: &mut HashMap<i32, i64>) {
 }
 
 /// Drains the lanes, commits, and leaves the group.
-fn leave(consumer: Arc<Consumer>) {
+pub(super) fn leave(consumer: Arc<Consumer>) {
     let context = consumer.context();
     // Not left to the revocation: during somebody else's rebalance that may be a long time coming.
     context.close();
@@ -175,6 +178,16 @@ fn leave(consumer: Arc<Consumer>) {
         std::thread::sleep(CALLS_CHECK);
     }
     tracing::info!("partitions given back");
-    // May block for long; whoever waits for this thread has a deadline.
-    drop(consumer);
+    // Without an answer of the broker this takes long. The client may even wait for ever: it drops the request to take
+    // partitions back, unanswered, if it lets go of its group at that moment.
+    let (done, goodbye) = channel();
+    std::thread::spawn(move || {
+        drop(consumer);
+        let _ = done.send(());
+    });
+    if goodbye.recv_timeout(GOODBYE_TIMEOUT).is_err() {
+        tracing::warn!(
+            "the group did not answer the goodbye; its partitions move when the session times out"
+        );
+    }
 }

@@ -1,18 +1,20 @@
 //! The group with a simulated broker.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio_util::sync::CancellationToken;
 
+use super::group::{Consumer, Requests};
+use super::poll::{GOODBYE_TIMEOUT, leave};
 use super::{GroupContext, Partition, PollSettings, PollThread};
-use crate::lane::lock;
 use crate::lane::ports::Source as _;
 use crate::metrics::Metrics;
 
@@ -24,19 +26,30 @@ const RECORDS: i64 = 15;
 
 /// A poll thread whose lanes do nothing: their partitions come out of the receiver.
 fn group(servers: &str, stop: &CancellationToken) -> Receiver<Partition> {
+    let (consumer, requests, partitions) = member(servers, "g");
+    let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: LIMIT });
+    let stop = stop.clone();
+    std::thread::spawn(move || poll.run(&stop));
+    partitions
+}
+
+/// A member of a group that has not joined yet, what its poll thread serves, and the partitions of its lanes.
+fn member(servers: &str, group: &str) -> (Arc<Consumer>, Requests, Receiver<Partition>) {
     let (assigned, partitions) = channel();
-    let alive = Arc::new(Mutex::new(Vec::new()));
     let runtime = tokio::runtime::Handle::current();
     let spawn = Box::new(move |_, partition, _, gone| {
-        lock(&alive).push(gone);
         let _ = assigned.send(partition);
-        runtime.spawn(std::future::pending::<()>()).abort_handle()
+        let lane = async move {
+            let _gone = gone;
+            std::future::pending::<()>().await;
+        };
+        runtime.spawn(lane).abort_handle()
     });
     let metrics = Arc::new(Metrics::new().unwrap());
     let (context, requests) = GroupContext::new(TOPIC, metrics, Duration::ZERO, spawn);
     let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
-        .set("group.id", "g")
+        .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         .set("enable.auto.commit", "false")
@@ -48,10 +61,18 @@ fn group(servers: &str, stop: &CancellationToken) -> Receiver<Partition> {
         .unwrap();
     let consumer = Arc::new(consumer);
     consumer.context().attach(&consumer);
-    let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: LIMIT });
-    let stop = stop.clone();
-    std::thread::spawn(move || poll.run(&stop));
-    partitions
+    (consumer, requests, partitions)
+}
+
+/// Events that wait for this member's next poll.
+fn waiting(consumer: &Consumer) -> usize {
+    // SAFETY: the client outlives both calls, and the reference to its queue is given back.
+    unsafe {
+        let queue = sys::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
+        let waiting = sys::rd_kafka_queue_length(queue);
+        sys::rd_kafka_queue_destroy(queue);
+        waiting
+    }
 }
 
 async fn produce(servers: &str) {
@@ -126,4 +147,34 @@ async fn a_lane_that_stops_in_the_middle_reads_on_there_and_one_placed_elsewhere
     let read = tokio::time::timeout(LIMIT, read(&mut partition)).await;
     assert_eq!(read, Ok((0..RECORDS).collect()));
     stop.cancel();
+}
+
+/// The client then hands out the partitions and takes them back at once, and both have to be answered before it goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_come_while_a_worker_stops_get_no_lane_and_it_leaves() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, 4, 1).unwrap();
+    let servers = cluster.bootstrap_servers();
+    let stop = CancellationToken::new();
+    let other = group(&servers, &stop);
+    let (consumer, requests, partitions) = member(&servers, "g");
+    consumer.subscribe(&[TOPIC]).unwrap();
+    let mut mine = 0;
+    while mine < 2 {
+        let _ = consumer.poll(Duration::from_millis(20));
+        mine += partitions.try_iter().count();
+    }
+    drop(requests);
+    stop.cancel();
+    tokio::task::block_in_place(|| while other.recv_timeout(LIMIT).is_ok() {});
+    // Nobody polls any more: the other two wait in the client.
+    while waiting(&consumer) == 0 {
+        tokio::time::sleep(ROUND_TRIP).await;
+    }
+
+    let begin = Instant::now();
+    tokio::task::block_in_place(|| leave(consumer));
+
+    let said_goodbye = begin.elapsed() < GOODBYE_TIMEOUT;
+    assert_eq!((partitions.try_iter().count(), said_goodbye), (0, true));
 }
