@@ -31,15 +31,14 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
     });
     for now in changed {
         let was = before.and_then(|before| condition(before, &now.type_));
-        // A topic that cannot be read has said so already.
-        let follows = now.reason == "UnknownLag"
-            && condition(after, "SourceAvailable").is_some_and(|source| source.status != "True");
+        // The end of what was not told is not told either.
+        let ends = was.is_some_and(|was| follows(was, before));
         match (now.type_.as_str(), now.status.as_str()) {
-            _ if follows => {}
+            _ if follows(now, Some(after)) => {}
             ("Ready", "True") => {
                 facts.push(Fact { warning: false, reason: "Ready".to_owned(), note: now.message.clone() });
             }
-            (_, "True") if now.type_ == "ScalingActive" && was.is_some_and(|was| was.status == "False") => {
+            ("ScalingActive", "True") if !ends && was.is_some_and(|was| was.status == "False") => {
                 facts.push(Fact {
                     warning: false,
                     reason: "ScalingActive".to_owned(),
@@ -100,6 +99,12 @@ fn grown(before: Option<&AchievementPipelineStatus>, after: &AchievementPipeline
         reason: "PartitionsChanged".to_owned(),
         note: format!("the topic had {from} partitions and has {to}"),
     })
+}
+
+/// An unknown lag where the topic cannot be read, which has said so already, or was not asked yet.
+fn follows(found: &Condition, status: Option<&AchievementPipelineStatus>) -> bool {
+    let source = status.and_then(|status| condition(status, "SourceAvailable"));
+    found.reason == "UnknownLag" && source.is_some_and(|source| source.status != "True")
 }
 
 fn condition<'a>(status: &'a AchievementPipelineStatus, name: &str) -> Option<&'a Condition> {
@@ -167,5 +172,21 @@ mod tests {
                 vec!["PartitionsChanged"],
             ]
         );
+    }
+
+    #[test]
+    fn a_lag_that_follows_from_its_topic_is_told_neither_when_it_becomes_unknown_nor_when_it_is_known_again()
+    {
+        let with_source = |source: &str, scaling: (&str, &str)| {
+            let mut status = status(1, ("True", "Available"), scaling);
+            let mut condition = status.conditions[0].clone();
+            (condition.type_, condition.status) = ("SourceAvailable".to_owned(), source.to_owned());
+            status.conditions.push(condition);
+            status
+        };
+        let before = with_source("Unknown", ("False", "UnknownLag"));
+        let after = with_source("True", ("True", "FollowsLag"));
+
+        assert_eq!((facts(Some(&after), &before), facts(Some(&before), &after)), (vec![], vec![]));
     }
 }
