@@ -48,7 +48,9 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
             // Ready says the worst of the others; only what it does not say is a fact of its own.
             ("Ready" | "ScalingActive", "False") if !PASSING.contains(&now.reason.as_str()) => {
                 let warning = !matches!(now.reason.as_str(), "Suspended" | "Paused" | "Fixed");
-                let said = facts.iter().any(|fact| fact.reason == now.reason);
+                // A change of the number tells its reason, too.
+                let said =
+                    facts.iter().any(|fact| fact.reason == now.reason || fact.note.ends_with(&now.message));
                 if !said {
                     facts.push(Fact { warning, reason: now.reason.clone(), note: now.message.clone() });
                 }
@@ -188,5 +190,33 @@ mod tests {
         let after = with_source("True", ("True", "FollowsLag"));
 
         assert_eq!((facts(Some(&after), &before), facts(Some(&before), &after)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_fixed_number_is_told_with_the_change_that_it_makes_or_by_itself() {
+        let with_message = |replicas, scaling| {
+            let mut status = status(replicas, ("True", "Available"), scaling);
+            let message = format!("about {}", scaling.1);
+            status.last_decision = Some(decision(&message));
+            status
+        };
+        let (free, same, other) = (
+            with_message(2, ("True", "FollowsLag")),
+            with_message(2, ("False", "Fixed")),
+            with_message(3, ("False", "Fixed")),
+        );
+
+        let told = [same, other]
+            .map(|after| facts(Some(&free), &after).into_iter().map(|fact| fact.reason).collect::<Vec<_>>());
+
+        assert_eq!(told, [["Fixed"], ["ScaledOut"]]);
+    }
+
+    fn decision(message: &str) -> plaudit_crds::LastDecision {
+        serde_json::from_value(serde_json::json!({
+            "inputs": {"replicas": 1, "lagThreshold": 1, "minReplicas": 1, "paused": "none", "suspend": false},
+            "result": 1, "reason": "r", "message": message,
+        }))
+        .expect("a decision")
     }
 }
