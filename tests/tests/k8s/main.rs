@@ -9,5 +9,6 @@ mod kubelet;
 mod leader;
 mod life;
 mod pipelines;
+mod rights;
 mod rules;
 mod storm;
