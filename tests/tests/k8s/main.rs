@@ -11,4 +11,5 @@ mod life;
 mod pipelines;
 mod rights;
 mod rules;
+mod same;
 mod storm;
