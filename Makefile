@@ -4,14 +4,17 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo test chaos check bench up down fmt generate setup
+.PHONY: help demo demo-operator test chaos check bench up down fmt generate setup
 
 help:
 	@echo "make ..."
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' $(MAKEFILE_LIST) | while read -r name text; do printf '  %-14s %s\n' "$$name" "$$text"; done
 
 demo: ## see it work: Kafka, workers and Valkey under load, a worker killed, every report accounted for (REPORTS=file.ndjson: yours)
 	@tools/demo
+
+demo-operator: ## the same in a Kubernetes cluster: a real API server and operator, with worker processes as pods
+	@tools/demo --operator
 
 up: setup ## start Kafka and Valkey in the background and say what to try with them
 	@cargo build -q -p plaudit -p plaudit-worker -p plaudit-tests

@@ -29,13 +29,16 @@ use crate::status::AchievementPipelineStatus;
     derive = "PartialEq",
     doc = "Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.",
     printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Reason","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].reason"}"#,
     printcolumn = r#"{"name":"Topic","type":"string","jsonPath":".spec.source.topic"}"#,
     printcolumn = r#"{"name":"Partitions","type":"integer","jsonPath":".status.partitions"}"#,
+    printcolumn = r#"{"name":"Desired","type":"integer","jsonPath":".status.replicas"}"#,
     printcolumn = r#"{"name":"Workers","type":"integer","jsonPath":".status.readyReplicas"}"#,
     printcolumn = r#"{"name":"Lag","type":"integer","jsonPath":".status.lag"}"#,
-    printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.scaling.minReplicas"}"#,
-    printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.scaling.maxReplicas"}"#,
-    printcolumn = r#"{"name":"Paused","type":"string","jsonPath":".spec.scaling.paused"}"#,
+    printcolumn = r#"{"name":"Min","type":"integer","jsonPath":".spec.scaling.minReplicas","priority":1}"#,
+    printcolumn = r#"{"name":"Max","type":"integer","jsonPath":".spec.scaling.maxReplicas","priority":1}"#,
+    printcolumn = r#"{"name":"Paused","type":"string","jsonPath":".spec.scaling.paused","priority":1}"#,
+    printcolumn = r#"{"name":"Decision","type":"string","jsonPath":".status.lastDecision.reason","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[x_kube(validation = Rule::new("!has(self.deadLetters.topic) || self.deadLetters.topic != self.source.topic").message(relations::DEAD_LETTERS_LOOP))]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use plaudit_worker::exposition;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
@@ -87,7 +88,7 @@ impl Health {
     }
 
     /// Why this process is not alive; a loop that stands still is what a restart mends.
-    fn dead(&self, now: Instant) -> Option<String> {
+    pub(crate) fn dead(&self, now: Instant) -> Option<String> {
         let hearts = self.inner.hearts.lock().unwrap_or_else(PoisonError::into_inner);
         let (name, silent) = hearts.iter().find_map(|(name, beat)| {
             let silent = now.saturating_duration_since(beat.last);

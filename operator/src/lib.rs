@@ -21,4 +21,4 @@ pub mod screen;
 pub mod simulate;
 pub mod snapshot;
 pub mod status;
-mod table;
+pub mod table;

@@ -22,6 +22,9 @@ pub struct Rule {
 }
 
 /// What the operator does to pipelines and their children, in every namespace that it watches.
+///
+/// Children name their pipeline as their owner without blocking its deletion: that would take a right on its finalizers where the
+/// cluster asks for it (OwnerReferencesPermissionEnforcement).
 #[must_use]
 pub fn pipeline_rules() -> Vec<Rule> {
     let rule = |group, resources, verbs, reason| Rule { group, resources, names: Vec::new(), verbs, reason };
@@ -32,12 +35,6 @@ pub fn pipeline_rules() -> Vec<Rule> {
             &["achievementpipelines/status"],
             &["patch"],
             "to say what was found and decided",
-        ),
-        rule(
-            "plaudit.dev",
-            &["achievementpipelines/finalizers"],
-            &["update"],
-            "to own children where the cluster asks for it (OwnerReferencesPermissionEnforcement)",
         ),
         rule("apps", &["deployments"], CHILD, "a pipeline's workers"),
         rule(

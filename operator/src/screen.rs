@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use plaudit_crds::Paused;
-
 use crate::snapshot::{PartitionView, Snapshot};
 use crate::table::{Align, columns, cut, wrapped};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 const WIDTH: usize = 100;
 /// More partitions than this are shown side by side, without offsets.
@@ -67,32 +65,25 @@ fn headline(snapshot: &Snapshot) -> String {
     }
 }
 
-/// The columns of the resource, in the order of its CRD.
+/// The columns that `kubectl get achp` has, in the order of the CRD.
 fn header(snapshot: &Snapshot) -> String {
     let pipeline = &snapshot.pipeline;
     let status = pipeline.status.clone().unwrap_or_default();
     let number = |number: Option<i64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let scaling = &pipeline.spec.scaling;
+    let ready = condition(snapshot, "Ready").cloned();
     let mut rows = vec![
-        ["NAME", "READY", "TOPIC", "PARTITIONS", "WORKERS", "LAG", "MIN", "MAX", "PAUSED", "AGE"]
+        ["NAME", "READY", "REASON", "TOPIC", "PARTITIONS", "DESIRED", "WORKERS", "LAG", "AGE"]
             .map(str::to_owned)
             .to_vec(),
         vec![
             pipeline.metadata.name.clone().unwrap_or_default(),
-            condition(snapshot, "Ready").map(|ready| ready.status.clone()).unwrap_or_default(),
+            ready.as_ref().map(|ready| ready.status.clone()).unwrap_or_default(),
+            ready.map(|ready| ready.reason).unwrap_or_default(),
             pipeline.spec.source.topic.clone(),
             number(status.partitions.map(i64::from)),
+            number(status.replicas.map(i64::from)),
             number(status.ready_replicas.map(i64::from)),
             number(status.lag),
-            scaling.min_replicas.to_string(),
-            number(scaling.max_replicas.map(i64::from)),
-            match scaling.paused {
-                Paused::None => "none",
-                Paused::In => "in",
-                Paused::Out => "out",
-                Paused::Both => "both",
-            }
-            .to_owned(),
             duration(snapshot.age_seconds),
         ],
     ];
@@ -101,7 +92,7 @@ fn header(snapshot: &Snapshot) -> String {
         columns(rows, &[], gap).lines().map(|line| line.chars().count()).max().unwrap_or(0)
     };
     let gap = if width(&rows, 3) <= WIDTH { 3 } else { 2 };
-    for column in [2, 0] {
+    for column in [3, 0] {
         let over = width(&rows, gap).saturating_sub(WIDTH);
         let length = rows[1][column].chars().count();
         if over > 0 {
@@ -111,7 +102,9 @@ fn header(snapshot: &Snapshot) -> String {
     columns(&rows, &[], gap)
 }
 
-fn facts(snapshot: &Snapshot) -> String {
+/// Its condition, the last decision, and what the workers do now.
+#[must_use]
+pub fn facts(snapshot: &Snapshot) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| text.push_str(&wrapped(&format!("{name:<10}"), value, WIDTH));
     if let Some(ready) = condition(snapshot, "Ready") {

@@ -137,6 +137,11 @@ fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     let topic = &pipeline.source.topic;
     match &observed.source {
         SourceState::NotAsked => Verdict::new("Unknown", "NotYetObserved", "Kafka was not asked yet"),
+        // The client's own words name no address.
+        SourceState::Failed { reason: reason @ "KafkaUnreachable", message } => {
+            let servers = &pipeline.source.bootstrap_servers;
+            Verdict::new("False", reason, format!("no answer from {servers}: {message}"))
+        }
         SourceState::Failed { reason, message } => Verdict::new("False", reason, message.clone()),
         SourceState::Found(found) => {
             let partitions = count(found.partitions.len());

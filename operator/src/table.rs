@@ -2,13 +2,16 @@
 
 /// On which side a column's texts meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Align {
+pub enum Align {
+    /// Their beginnings.
     Left,
+    /// Their ends.
     Right,
 }
 
 /// Rows of equally many cells as lines; `gap` spaces between columns, none at a line's end. Without an alignment: left.
-pub(crate) fn columns(rows: &[Vec<String>], alignments: &[Align], gap: usize) -> String {
+#[must_use]
+pub fn columns(rows: &[Vec<String>], alignments: &[Align], gap: usize) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let length = |cell: &str| cell.chars().count();
     let width = |column: usize| {
@@ -33,7 +36,8 @@ pub(crate) fn columns(rows: &[Vec<String>], alignments: &[Align], gap: usize) ->
 }
 
 /// A text behind a label, broken between words, further lines below its beginning.
-pub(crate) fn wrapped(label: &str, text: &str, width: usize) -> String {
+#[must_use]
+pub fn wrapped(label: &str, text: &str, width: usize) -> String {
     let room = width.saturating_sub(label.chars().count()).max(1);
     let mut lines: Vec<String> = vec![String::new()];
     // Spaces inside a line stay, because they group what belongs together.
@@ -57,7 +61,8 @@ pub(crate) fn wrapped(label: &str, text: &str, width: usize) -> String {
 }
 
 /// At most `width` characters of a text, on one line.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+#[must_use]
+pub fn cut(text: &str, width: usize) -> String {
     let line = text.replace(['\n', '\r'], " ");
     if line.chars().count() <= width {
         return line;

@@ -109,7 +109,7 @@ async fn operate(args: &Args) -> anyhow::Result<()> {
     health.started();
     let work = async |term: Term| {
         let client = api::client(config.clone(), metrics.clone(), Some(term))?;
-        controller::run(client, options, metrics.clone(), stop.clone()).await;
+        controller::run(client, options, metrics.clone(), &health, stop.clone()).await;
         anyhow::Ok(())
     };
     let ended = if args.election.no_leader_election {

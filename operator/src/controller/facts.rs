@@ -31,15 +31,14 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
     });
     for now in changed {
         let was = before.and_then(|before| condition(before, &now.type_));
-        // A topic that cannot be read has said so already.
-        let follows = now.reason == "UnknownLag"
-            && condition(after, "SourceAvailable").is_some_and(|source| source.status != "True");
+        // The end of what was not told is not told either.
+        let ends = was.is_some_and(|was| follows(was, before));
         match (now.type_.as_str(), now.status.as_str()) {
-            _ if follows => {}
+            _ if follows(now, Some(after)) => {}
             ("Ready", "True") => {
                 facts.push(Fact { warning: false, reason: "Ready".to_owned(), note: now.message.clone() });
             }
-            (_, "True") if now.type_ == "ScalingActive" && was.is_some_and(|was| was.status == "False") => {
+            ("ScalingActive", "True") if !ends && was.is_some_and(|was| was.status == "False") => {
                 facts.push(Fact {
                     warning: false,
                     reason: "ScalingActive".to_owned(),
@@ -49,7 +48,9 @@ pub fn facts(before: Option<&AchievementPipelineStatus>, after: &AchievementPipe
             // Ready says the worst of the others; only what it does not say is a fact of its own.
             ("Ready" | "ScalingActive", "False") if !PASSING.contains(&now.reason.as_str()) => {
                 let warning = !matches!(now.reason.as_str(), "Suspended" | "Paused" | "Fixed");
-                let said = facts.iter().any(|fact| fact.reason == now.reason);
+                // A change of the number tells its reason, too.
+                let said =
+                    facts.iter().any(|fact| fact.reason == now.reason || fact.note.ends_with(&now.message));
                 if !said {
                     facts.push(Fact { warning, reason: now.reason.clone(), note: now.message.clone() });
                 }
@@ -100,6 +101,12 @@ fn grown(before: Option<&AchievementPipelineStatus>, after: &AchievementPipeline
         reason: "PartitionsChanged".to_owned(),
         note: format!("the topic had {from} partitions and has {to}"),
     })
+}
+
+/// An unknown lag where the topic cannot be read, which has said so already, or was not asked yet.
+fn follows(found: &Condition, status: Option<&AchievementPipelineStatus>) -> bool {
+    let source = status.and_then(|status| condition(status, "SourceAvailable"));
+    found.reason == "UnknownLag" && source.is_some_and(|source| source.status != "True")
 }
 
 fn condition<'a>(status: &'a AchievementPipelineStatus, name: &str) -> Option<&'a Condition> {
@@ -167,5 +174,49 @@ mod tests {
                 vec!["PartitionsChanged"],
             ]
         );
+    }
+
+    #[test]
+    fn a_lag_that_follows_from_its_topic_is_told_neither_when_it_becomes_unknown_nor_when_it_is_known_again()
+    {
+        let with_source = |source: &str, scaling: (&str, &str)| {
+            let mut status = status(1, ("True", "Available"), scaling);
+            let mut condition = status.conditions[0].clone();
+            (condition.type_, condition.status) = ("SourceAvailable".to_owned(), source.to_owned());
+            status.conditions.push(condition);
+            status
+        };
+        let before = with_source("Unknown", ("False", "UnknownLag"));
+        let after = with_source("True", ("True", "FollowsLag"));
+
+        assert_eq!((facts(Some(&after), &before), facts(Some(&before), &after)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_fixed_number_is_told_with_the_change_that_it_makes_or_by_itself() {
+        let with_message = |replicas, scaling| {
+            let mut status = status(replicas, ("True", "Available"), scaling);
+            let message = format!("about {}", scaling.1);
+            status.last_decision = Some(decision(&message));
+            status
+        };
+        let (free, same, other) = (
+            with_message(2, ("True", "FollowsLag")),
+            with_message(2, ("False", "Fixed")),
+            with_message(3, ("False", "Fixed")),
+        );
+
+        let told = [same, other]
+            .map(|after| facts(Some(&free), &after).into_iter().map(|fact| fact.reason).collect::<Vec<_>>());
+
+        assert_eq!(told, [["Fixed"], ["ScaledOut"]]);
+    }
+
+    fn decision(message: &str) -> plaudit_crds::LastDecision {
+        serde_json::from_value(serde_json::json!({
+            "inputs": {"replicas": 1, "lagThreshold": 1, "minReplicas": 1, "paused": "none", "suspend": false},
+            "result": 1, "reason": "r", "message": message,
+        }))
+        .expect("a decision")
     }
 }

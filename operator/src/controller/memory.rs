@@ -6,6 +6,7 @@ use std::time::Duration;
 use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
+use super::questions::Question;
 use crate::observe::{LanesReport, SourceState, Watch};
 use crate::scaling::Scaler;
 
@@ -26,8 +27,8 @@ pub(super) struct Memory {
     pub replicas: Option<u32>,
     /// What its workers last said, by pod.
     pub reports: BTreeMap<String, LanesReport>,
-    /// When each pod was asked last.
-    pub asked: BTreeMap<String, Duration>,
+    /// When each pod was asked last, and how it was then.
+    pub asked: BTreeMap<String, Question>,
     /// What was found equal or written of its children.
     pub synced: Synced,
     /// The status written last, over the object of which resource version.

@@ -1,6 +1,7 @@
 //! The controller: watches pipelines and their children, and has each pipeline looked at when something about it may have changed.
 //!
-//! `watch` fills the stores and wakes, `reconcile` looks at one pipeline (parse → observe → plan → apply), `apply` writes what differs.
+//! `watch` fills the stores and wakes, `queue` works off what was woken, `reconcile` looks at one pipeline (parse → observe → plan →
+//! apply), `apply` writes what differs.
 //! What decides has no client: `rivals`, `workers`, `removal`, `facts`, `questions`, and the crate's `children`, `scaling`, `status`.
 
 mod apply;
@@ -8,6 +9,7 @@ mod context;
 mod facts;
 mod memory;
 mod questions;
+mod queue;
 mod reconcile;
 mod removal;
 mod rivals;
@@ -17,23 +19,18 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use kube::runtime::controller::{Action, Config};
-use kube::runtime::{applier, reflector::ObjectRef};
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::admin::Health;
 use crate::children::Settings;
 use crate::metrics::Metrics;
 use crate::observe::Counts;
 use context::{Context, Guarded};
 
-/// Events that come together are one look.
-const DEBOUNCE: Duration = Duration::from_millis(100);
 /// Between two readings of what the lag monitors counted.
 const COUNT_EVERY: Duration = Duration::from_secs(2);
-/// Pipelines looked at at one time: their writes share one connection to the API server.
-const CONCURRENCY: u16 = 16;
 
 /// What the controller looks after, and how.
 #[derive(Clone, Debug)]
@@ -51,7 +48,15 @@ pub struct Options {
 }
 
 /// Looks after pipelines until `stop`; looks under way are finished. Never ends otherwise.
-pub async fn run(client: kube::Client, options: Options, metrics: Metrics, stop: CancellationToken) {
+///
+/// `health` has a heart of the controller from when the API server has said what there is, until the end.
+pub async fn run(
+    client: kube::Client,
+    options: Options,
+    metrics: Metrics,
+    health: &Health,
+    stop: CancellationToken,
+) {
     let (wake, woken) = mpsc::unbounded_channel::<ObjectRef<Guarded>>();
     let known = Arc::new(context::Known::new(metrics));
     let stores = watch::start(&client, &options, &known, &wake, &stop);
@@ -63,24 +68,8 @@ pub async fn run(client: kube::Client, options: Options, metrics: Metrics, stop:
     let pipelines = stores.pipelines.clone();
     let context = Arc::new(Context::new(client, options, (stores, known), wake));
     tokio::spawn(stop.clone().run_until_cancelled_owned(count_questions(context.clone())));
-    let queue = futures::stream::unfold(woken, |mut woken| async move { Some((woken.recv().await?, woken)) })
-        .map(Ok::<_, std::convert::Infallible>)
-        .take_until(stop.clone().cancelled_owned());
-    applier(
-        |object, context| Box::pin(reconcile::reconcile(object, context)),
-        reconcile::after_error,
-        context,
-        pipelines,
-        Box::pin(queue),
-        Config::default().debounce(DEBOUNCE).concurrency(CONCURRENCY),
-    )
-    .for_each(|looked: Result<(ObjectRef<Guarded>, Action), _>| {
-        if let Err(error) = looked {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a look did not end well");
-        }
-        std::future::ready(())
-    })
-    .await;
+    let look = |object, context| Box::pin(reconcile::reconcile(object, context));
+    queue::work_off(woken, pipelines, context, (look, reconcile::after_error), (health, stop)).await;
 }
 
 /// Carries what the lag monitors counted over to the metrics.

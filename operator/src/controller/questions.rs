@@ -23,16 +23,33 @@ const AT_ONCE: usize = 64;
 /// Pods of one pipeline that are asked in one look: a reason is known after a few of a thousand.
 const MOST_A_LOOK: usize = 8;
 
-/// The pods to ask now: those not ready each five seconds, and one of the ready ones each thirty.
-pub(super) fn due(pods: &[PodAddress], asked: &BTreeMap<String, Duration>, now: Duration) -> Vec<PodAddress> {
-    let since = |pod: &PodAddress| asked.get(&pod.name).map(|at| now.saturating_sub(*at));
+/// A question to a pod.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Question {
+    /// When it was asked.
+    pub at: Duration,
+    /// Kubernetes counted the pod as ready then.
+    pub ready: bool,
+}
+
+/// The pods to ask now: those not ready each five seconds, one of the ready ones each thirty, and those that have become ready, since
+/// what they waited for when they were asked is over.
+pub(super) fn due(pods: &[PodAddress], asked: &BTreeMap<String, Question>, now: Duration) -> Vec<PodAddress> {
+    let since = |pod: &PodAddress| asked.get(&pod.name).map(|question| now.saturating_sub(question.at));
+    let recovered = |pod: &PodAddress| asked.get(&pod.name).is_some_and(|question| !question.ready);
     let waits = |pod: &PodAddress, period: Duration| since(pod).is_none_or(|since| since >= period);
     let mut due: Vec<&PodAddress> =
         pods.iter().filter(|pod| !pod.ready && pod.ip.is_some() && waits(pod, NOT_READY_EVERY)).collect();
     let ready: Vec<&PodAddress> = pods.iter().filter(|pod| pod.ready && pod.ip.is_some()).collect();
+    let (recovered, ready): (Vec<_>, Vec<_>) = ready.into_iter().partition(|pod| recovered(pod));
+    due.extend(recovered);
     if ready.iter().all(|pod| waits(pod, READY_EVERY)) {
         // Who was asked longest ago, so that each has its turn.
-        due.extend(ready.into_iter().min_by_key(|pod| (asked.get(&pod.name).copied(), pod.name.clone())));
+        due.extend(
+            ready
+                .into_iter()
+                .min_by_key(|pod| (asked.get(&pod.name).map(|question| question.at), pod.name.clone())),
+        );
     }
     due.truncate(MOST_A_LOOK);
     due.into_iter().cloned().collect()
@@ -93,25 +110,27 @@ mod tests {
     }
 
     #[test]
-    fn one_ready_pod_speaks_for_all_and_each_that_is_not_ready_for_itself() {
+    fn one_ready_pod_speaks_for_all_and_each_that_is_not_ready_or_just_became_it_for_itself() {
         let pods =
             [pod("a", true), pod("b", true), pod("c", false), PodAddress { ip: None, ..pod("d", false) }];
-        let asked = |pairs: &[(&str, u64)]| {
-            pairs.iter().map(|(name, at)| ((*name).to_owned(), Duration::from_secs(*at))).collect()
+        let asked = |pairs: &[(&str, u64, bool)]| {
+            let question = |at: u64, ready| Question { at: Duration::from_secs(at), ready };
+            pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), question(*at, *ready))).collect()
         };
-        let due = |asked: BTreeMap<String, Duration>, now| {
+        let due = |asked: BTreeMap<String, Question>, now| {
             let due = due(&pods, &asked, Duration::from_secs(now));
             due.into_iter().map(|pod| pod.name).collect::<Vec<_>>()
         };
 
         let found = [
             due(asked(&[]), 0),
-            due(asked(&[("a", 0), ("c", 0)]), 4),
-            due(asked(&[("a", 0), ("c", 0)]), 5),
-            due(asked(&[("a", 0), ("c", 30)]), 30),
-            due(asked(&[("a", 0), ("b", 30), ("c", 60)]), 60),
+            due(asked(&[("a", 0, true), ("c", 0, false)]), 4),
+            due(asked(&[("a", 0, true), ("c", 0, false)]), 5),
+            due(asked(&[("a", 0, true), ("c", 30, false)]), 30),
+            due(asked(&[("a", 0, true), ("b", 30, true), ("c", 60, false)]), 60),
+            due(asked(&[("a", 0, false), ("b", 0, false), ("c", 0, false)]), 1),
         ];
 
-        assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"]]);
+        assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"], vec!["a", "b"]]);
     }
 }

@@ -13,7 +13,7 @@ use super::apply::{ApplyError, apply_children, apply_status, mark_pods, publish}
 use super::context::{Context, Guarded, lock};
 use super::facts::{facts, overtaken};
 use super::memory::Memory;
-use super::questions;
+use super::questions::{self, Question};
 use super::removal::costs;
 use super::rivals::Claim;
 use super::workers::{self, workers};
@@ -137,7 +137,7 @@ impl Look<'_> {
         memory.reports.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
         let due = questions::due(&workers::addresses(&pods), &memory.asked, now);
         memory.asked.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
-        memory.asked.extend(due.iter().map(|pod| (pod.name.clone(), now)));
+        memory.asked.extend(due.iter().map(|pod| (pod.name.clone(), Question { at: now, ready: pod.ready })));
         asker.ask(reference, self.memory, due);
         if memory.replicas.is_none() {
             // What was decided before a restart stands in the cluster.

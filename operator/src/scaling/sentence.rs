@@ -28,6 +28,10 @@ pub(super) fn sentence(
             format!("{asked}; behavior.onUnknownLag asks for {result}")
         }
         Reason::UnknownLag => format!("{asked}, so {stay} as before"),
+        // The fullest worker decides, which need not have its fair share.
+        Reason::FollowsLoad | Reason::FollowsLag if steps.formula != Some(steps.result) => {
+            format!("{asked}; partitions are not divisible, so it takes {result}")
+        }
         Reason::FollowsLoad | Reason::FollowsLag => asked,
         Reason::Skewed => format!(
             "{asked}; more records arrive in {} than one worker takes, and more workers cannot help there",

@@ -73,8 +73,8 @@ fn a_screen_shows_status_decision_workers_and_partitions() {
     assert_eq!(
         text,
         "\
-NAME   READY   TOPIC     PARTITIONS   WORKERS   LAG     MIN   MAX   PAUSED   AGE
-p      True    reports   4            1         12000   1           none     2m5s
+NAME   READY   REASON      TOPIC     PARTITIONS   DESIRED   WORKERS   LAG     AGE
+p      True    Available   reports   4            2         1         12000   2m5s
 
 Status    Available: reports are read, merged and stored
 Decision  2 workers, FollowsLag: a lag of 12000 at 10000 a worker asks for 2 workers

@@ -23,8 +23,16 @@ pub(super) struct Outcome {
     pub(super) ending: Option<Ending>,
     pub(super) summary: Summary,
     pub(super) timings: Timings,
+    pub(super) sequel: Sequel,
+}
+
+/// What comes after the figures.
+#[derive(Debug)]
+pub(super) enum Sequel {
     /// The comparison with the synchronous design, or why there is none.
-    pub(super) event: Result<event::Outcome, String>,
+    Event(Box<Result<event::Outcome, String>>),
+    /// Where to see that comparison: it says nothing about an operator.
+    Local,
 }
 
 impl Outcome {
@@ -39,7 +47,7 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, seen, most_workers, summary, timings, event, .. } = self;
+        let Self { verdict, seen, most_workers, summary, timings, sequel, .. } = self;
         writeln!(out, "\n{verdict}\n")?;
         #[expect(clippy::cast_precision_loss, reason = "shown with two digits")]
         let per_million = seen.cpu_seconds * 1e6 / verdict.records.max(1) as f64;
@@ -80,23 +88,44 @@ impl fmt::Display for Outcome {
             Some(Ending::Small) | None => "",
         };
         write!(out, "{remark}")?;
-        match event {
-            Ok(event) => writeln!(
-                out,
-                "\nA short event, for the synchronous design and for Plaudit (`make bench` runs a longer one):\n{event}"
-            )?,
-            Err(error) => writeln!(out, "\nThe comparison with the synchronous design did not run: {error}")?,
+        if let Sequel::Event(event) = sequel {
+            match &**event {
+                Ok(event) => writeln!(
+                    out,
+                    "\nA short event, for the synchronous design and for Plaudit (`make bench` runs a longer one):\n{event}"
+                )?,
+                Err(error) => {
+                    writeln!(out, "\nThe comparison with the synchronous design did not run: {error}")?;
+                }
+            }
         }
-        let get = format!("{} players get 10001", programs::shown("plaudit").map_err(|_| fmt::Error)?);
         write!(out, "\nTo look further:")?;
-        for (command, what) in [
-            ("make up", "Kafka and Valkey in the background, with commands to try"),
-            (get.as_str(), "a player's achievements, once the pipeline runs there"),
-            ("REPORTS=file.ndjson make demo", "your own reports, one JSON object a line"),
-            ("README.md", "how to point it at your own topic"),
-        ] {
+        for (command, what) in further(sequel).map_err(|_| fmt::Error)? {
             write!(out, "\n  {command:40} {what}")?;
         }
         Ok(())
     }
+}
+
+/// Commands, and what they are for.
+fn further(sequel: &Sequel) -> anyhow::Result<[(String, &'static str); 4]> {
+    let plaudit = programs::shown("plaudit")?;
+    let owned = |rows: [(&str, &'static str); 4]| rows.map(|(command, what)| (command.to_owned(), what));
+    Ok(match sequel {
+        Sequel::Event(_) => owned([
+            ("make up", "Kafka and Valkey in the background, with commands to try"),
+            (
+                &format!("{plaudit} players get 10001"),
+                "a player's achievements, once the pipeline runs there",
+            ),
+            ("REPORTS=file.ndjson make demo", "your own reports, one JSON object a line"),
+            ("README.md", "how to point it at your own topic"),
+        ]),
+        Sequel::Local => owned([
+            ("make demo", "the same without a cluster, beside the synchronous design"),
+            ("HOLD=1 make demo-operator", "keeps the cluster until Ctrl-C, for a kubectl of your own"),
+            (&format!("{plaudit} plan -f examples/pipeline.yaml"), "what the operator makes of a pipeline"),
+            ("README.md", "how to run it in your own cluster"),
+        ]),
+    })
 }

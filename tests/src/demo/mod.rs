@@ -2,35 +2,42 @@
 //! every report accounted for.
 
 mod ending;
+mod in_cluster;
 mod interrupt;
+mod load;
+mod local;
 mod probe;
 mod script;
 mod show;
+mod stage;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
-use clap::Parser;
+use clap::builder::FalseyValueParser;
 use nix::sys::signal::Signal;
-use plaudit::load::{self, Summary};
+use plaudit::load::Summary;
 use plaudit::pipeline::{self, Pipeline};
 use plaudit::screen;
 use plaudit::snapshot::Snapshot;
 use plaudit_crds::AchievementPipeline;
 
-use self::ending::Outcome;
+use self::ending::{Outcome, Sequel};
+use self::in_cluster::InCluster;
+use self::local::Local;
 use self::probe::Timings;
 use self::script::{Act, Ending, Script};
 use self::show::Show;
+use self::stage::Stage;
 use crate::bench::event;
 use crate::checker;
 use crate::example;
-use crate::fleet::{self, Fleet};
+use crate::fleet;
 use crate::programs;
+use crate::stack::kubernetes::{Cluster, ClusterOptions};
 use crate::stack::{Stack, until};
 
 /// `plaudit local` looks once a second; this is often enough to show each look.
@@ -42,6 +49,12 @@ pub struct Args {
     /// Send these reports, one JSON object a line, instead of made-up ones
     #[arg(long, env = "REPORTS", value_name = "FILE")]
     reports: Option<PathBuf>,
+    /// In a Kubernetes cluster, by the operator, instead of `plaudit local`
+    #[arg(long)]
+    operator: bool,
+    /// Before the workers are stopped, wait for Ctrl-C, so that one can look around
+    #[arg(long, env = "HOLD", value_parser = FalseyValueParser::new())]
+    hold: bool,
     /// When `make demo` began, in seconds since 1970; without it: now
     #[arg(long, hide = true)]
     begun_at: Option<u64>,
@@ -72,45 +85,68 @@ fn since(epoch_seconds: u64) -> Duration {
 
 /// `None` when interrupted. Everything it started has ended when it returns.
 fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<Option<Outcome>> {
-    show.step("starting Kafka and Valkey")?;
-    let stack = Stack::start()?;
+    let (stack, cluster) = start(args, show)?;
     let example = served(&stack)?;
     let pipeline = pipeline::parse(&example).context("examples/pipeline.yaml is refused")?;
     example::create_topics(&example, &stack.kafka)?;
     let (kafka, valkey) = (stack.kafka.bootstrap(), stack.valkey.address());
     show.step(&format!("Kafka is on {kafka} ({} partitions), Valkey on {valkey}", example::PARTITIONS))?;
-    show.step("starting `plaudit local -f examples/pipeline.yaml` on them")?;
-    let mut fleet = Fleet::start(&fleet::Settings {
-        plaudit: "plaudit",
-        worker: "plaudit-worker",
-        file: Path::new(example::PATH),
-        bootstrap_servers: kafka,
-        store_address: valkey,
-        poll_seconds: 1.0,
-    })?;
+    let mut stage: Box<dyn Stage> = match cluster {
+        Some(cluster) => Box::new(InCluster::start(show, cluster, &example)?),
+        None => Box::new(Local::start(show, &stack)?),
+    };
     until("the first worker", Duration::from_secs(30), || {
-        let ready = fleet.look()?.is_some_and(|seen| seen.workers.iter().any(|worker| worker.ready));
+        let ready = stage.look()?.is_some_and(|seen| seen.workers.iter().any(|worker| worker.ready));
         Ok((ready || interrupted.load(Ordering::Relaxed)).then_some(()))
     })?;
     if interrupted.load(Ordering::Relaxed) {
         return Ok(None);
     }
-    let watched = watch(args, show, interrupted, &stack, &pipeline, &mut fleet)?;
+    show.picture(&stage.picture())?;
+    let watched = watch(args, show, interrupted, &stack, &pipeline, &mut *stage)?;
+    show.picture(&stage.picture())?;
     show.end_fleet();
-    show.step("stopping the workers")?;
-    fleet.stop()?;
+    if args.hold && !interrupted.load(Ordering::Relaxed) {
+        hold(show, interrupted, &mut *stage)?;
+    }
+    stage.stop(show)?;
     if interrupted.load(Ordering::Relaxed) {
         return Ok(None);
     }
     show.step("checking: folding all that was sent, and comparing it with all that is stored")?;
     let verdict = checker::check(&checker::Settings::of(&example)).context("could not check")?;
-    let event = compare(show, &stack)?;
+    let sequel = if args.operator { Sequel::Local } else { Sequel::Event(Box::new(compare(show, &stack)?)) };
     if interrupted.load(Ordering::Relaxed) {
         return Ok(None);
     }
     show.step("done")?;
     let Watched { seen, most_workers, ending, summary, timings } = watched;
-    Ok(Some(Outcome { verdict, seen, most_workers, ending, summary, timings, event }))
+    Ok(Some(Outcome { verdict, seen, most_workers, ending, summary, timings, sequel }))
+}
+
+/// Keeps everything as it is until somebody interrupts, which then ends the demo as usual.
+fn hold(show: &mut Show, interrupted: &AtomicBool, stage: &mut dyn Stage) -> Result<()> {
+    show.step("everything stays as it is until Ctrl-C")?;
+    while !interrupted.swap(false, Ordering::Relaxed) {
+        stage.look()?;
+        std::thread::sleep(TICK);
+    }
+    Ok(())
+}
+
+/// All servers at once.
+fn start(args: &Args, show: &mut Show) -> Result<(Stack, Option<Cluster>)> {
+    if !args.operator {
+        show.step("starting Kafka and Valkey")?;
+        return Ok((Stack::start()?, None));
+    }
+    show.step("starting Kafka, Valkey and a Kubernetes API server with its controllers")?;
+    std::thread::scope(|scope| {
+        let cluster = scope.spawn(|| Cluster::start(ClusterOptions::default()));
+        let stack = Stack::start()?;
+        let cluster = cluster.join().map_err(|_| anyhow!("starting the cluster panicked"))??;
+        Ok((stack, Some(cluster)))
+    })
 }
 
 /// The example with the endpoints of this stack.
@@ -145,15 +181,15 @@ fn watch(
     interrupted: &Arc<AtomicBool>,
     stack: &Stack,
     pipeline: &Pipeline,
-    fleet: &mut Fleet,
+    stage: &mut dyn Stage,
 ) -> Result<Watched> {
-    let line = load_line(args, stack, pipeline);
+    let line = load::line(args, stack, pipeline);
     show.step(&format!("plaudit {}", line.join(" ")))?;
-    let load = Line::try_parse_from(&line).context("the demo's own load is refused")?.args.load();
+    let load = load::parse(&line)?;
     let stop = Arc::new(AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let sending = send(scope, stack, pipeline, &load, &stop);
-        let watched = follow(show, interrupted, fleet, || sending.is_finished());
+        let sending = load::send(scope, stack, pipeline, &load, &stop);
+        let watched = follow(show, interrupted, stage, || sending.is_finished());
         // also after an error: the scope waits for it
         stop.store(true, Ordering::Relaxed);
         let sent = sending.join().map_err(|_| anyhow!("sending the load panicked"))?;
@@ -163,64 +199,21 @@ fn watch(
     })
 }
 
-#[derive(Parser)]
-struct Line {
-    #[command(flatten)]
-    args: load::Args,
-}
-
-/// As it could be typed after `plaudit`.
-fn load_line(args: &Args, stack: &Stack, pipeline: &Pipeline) -> Vec<String> {
-    let what = match &args.reports {
-        Some(path) => vec!["--ndjson".to_owned(), path.display().to_string()],
-        None => {
-            "--duration 28 --rate 4000 --burst-rate 80000 --burst-at 8 --burst-length 10 --players 50000 \
-            --late-share 0.02 --duplicate-share 0.01 --bad-share 0.0005"
-                .split_whitespace()
-                .map(ToOwned::to_owned)
-                .collect()
-        }
-    };
-    let to = ["load", "--bootstrap-servers", &stack.kafka.bootstrap(), "--topic", &pipeline.source.topic];
-    to.into_iter().map(ToOwned::to_owned).chain(what).collect()
-}
-
-/// The load, and timed reports beside it.
-fn send<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    stack: &'scope Stack,
-    pipeline: &'scope Pipeline,
-    load: &'scope load::Load,
-    stop: &'scope Arc<AtomicBool>,
-) -> ScopedJoinHandle<'scope, Result<(Summary, Timings)>> {
-    scope.spawn(move || {
-        let over = Arc::new(AtomicBool::new(false));
-        let timing = scope.spawn({
-            let over = over.clone();
-            move || probe::run(stack, pipeline, &over, stop)
-        });
-        let summary = load::produce(load, stop, &mut |_| {}).context("could not send the load");
-        over.store(true, Ordering::Relaxed);
-        let timings = timing.join().map_err(|_| anyhow!("timing reports panicked"))??;
-        Ok((summary?, timings))
-    })
-}
-
 fn follow(
     show: &mut Show,
     interrupted: &AtomicBool,
-    fleet: &mut Fleet,
+    stage: &mut dyn Stage,
     sent: impl Fn() -> bool,
 ) -> Result<(Snapshot, usize, Option<Ending>)> {
     let (begin, mut script, mut most_workers) = (Instant::now(), Script::default(), 0);
     let mut wanted = None;
     loop {
-        let seen = fleet.look()?.context("the status file has gone")?;
+        let seen = stage.look()?.context("what was there has gone")?;
         most_workers = most_workers.max(seen.workers.iter().filter(|worker| worker.ready).count());
         if wanted.replace(seen.decision.result).is_some_and(|before| before != seen.decision.result) {
             show.step(&seen.decision.message)?;
         }
-        show.fleet(|extra| screen::render(&seen, extra), || screen::line(&seen))?;
+        show.fleet(|extra| stage.screen(&seen, extra), || screen::line(&seen))?;
         if interrupted.load(Ordering::Relaxed) {
             show.end_fleet();
             show.step("interrupted; once more ends everything at once")?;

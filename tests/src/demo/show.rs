@@ -61,6 +61,11 @@ impl Show {
         Ok(())
     }
 
+    /// A picture of the fleet where no screen is drawn.
+    pub(super) fn picture(&self, text: &str) -> io::Result<()> {
+        if self.terminal || text.is_empty() { Ok(()) } else { writeln!(io::stdout(), "\n{text}") }
+    }
+
     /// The screen stays as it is, and what follows comes below.
     pub(super) fn end_fleet(&mut self) {
         self.drawing = false;
@@ -71,14 +76,15 @@ impl Show {
     }
 }
 
-/// Over the last one, without the flicker of clearing each time.
+/// Over the last one, without the flicker of clearing each time. The terminal cuts lines that are too long for it, since one that
+/// became two would push the frame out of place.
 fn draw(screen: &str, clear: bool) -> io::Result<()> {
-    let mut frame = String::from(if clear { "\x1b[2J\x1b[H" } else { "\x1b[H" });
+    let mut frame = String::from(if clear { "\x1b[?7l\x1b[2J\x1b[H" } else { "\x1b[?7l\x1b[H" });
     for line in screen.lines() {
         frame.push_str(line);
         frame.push_str("\x1b[K\r\n");
     }
-    frame.push_str("\x1b[J");
+    frame.push_str("\x1b[J\x1b[?7h");
     let mut out = io::stdout().lock();
     out.write_all(frame.as_bytes())?;
     out.flush()

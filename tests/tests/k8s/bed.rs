@@ -9,12 +9,12 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use kube::{Api, Client, Config, CustomResourceExt as _, Resource, ResourceExt};
+use plaudit::admin::Health;
 use plaudit::children::Settings;
 use plaudit::controller::{self, Options};
 use plaudit::metrics::Metrics;
@@ -22,7 +22,6 @@ use plaudit::rbac::{self, LEASE, Scope};
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::stack::kubernetes::{self, Cluster, ClusterOptions, shared};
 use plaudit_tests::stack::{self, unique_name};
-use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -74,13 +73,26 @@ impl Bed {
         let operator =
             operator_of(cluster, &namespace, &rbac::manifest(Scope::Namespace(&namespace), ROLE, LEASE))
                 .await?;
-        let client = cluster.client()?;
+        Self::with(cluster, namespace, operator, own)
+    }
+
+    /// A namespace of this cluster, for an operator that asks through `operator`.
+    pub fn on(cluster: &Arc<Cluster>, namespace: String, operator: Client) -> Result<Self> {
+        Self::with(cluster, namespace, operator, Some(cluster.clone()))
+    }
+
+    fn with(
+        cluster: &Cluster,
+        namespace: String,
+        operator: Client,
+        own: Option<Arc<Cluster>>,
+    ) -> Result<Self> {
         let topic = unique_name("k8s");
         let kafka = &stack::shared().kafka;
         kafka.create_topic(&topic, PARTITIONS, &[])?;
         kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
         Ok(Self {
-            client,
+            client: cluster.client()?,
             operator,
             namespace,
             topic,
@@ -109,12 +121,11 @@ impl Bed {
             settings: Settings { worker_image: "example.test/worker:1".to_owned(), image_pull_policy: None },
             instance: "operator-0".to_owned(),
         };
-        let operator = tokio::spawn(controller::run(
-            self.operator.clone(),
-            options,
-            Metrics::new().expect("each metric has a name of its own"),
-            self.stop.clone(),
-        ));
+        let (client, stop) = (self.operator.clone(), self.stop.clone());
+        let operator = tokio::spawn(async move {
+            let metrics = Metrics::new().expect("each metric has a name of its own");
+            controller::run(client, options, metrics, &Health::default(), stop).await;
+        });
         self._operator = Some(AbortOnDropHandle::new(operator));
         self
     }
@@ -279,19 +290,8 @@ fn user_of(namespace: &str) -> String {
 
 /// A client with the rights of the Roles in `manifest`.
 pub async fn operator_of(cluster: &Cluster, namespace: &str, manifest: &str) -> Result<Client> {
-    let (admin, user) = (cluster.client()?, user_of(namespace));
-    let roles: Api<Role> = Api::namespaced(admin.clone(), namespace);
-    let bindings: Api<RoleBinding> = Api::namespaced(admin, namespace);
-    for document in serde_yaml::Deserializer::from_str(manifest) {
-        let role = Role::deserialize(document)?;
-        let binding: RoleBinding = serde_json::from_value(json!({
-            "metadata": {"name": role.name_any()},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role.name_any()},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-        }))?;
-        roles.create(&PostParams::default(), &role).await?;
-        bindings.create(&PostParams::default(), &binding).await?;
-    }
+    let user = user_of(namespace);
+    cluster.allow(namespace, &user, manifest).await?;
     kubernetes::client(cluster.config_of(&user, &[])?)
 }
 

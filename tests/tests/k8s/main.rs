@@ -9,5 +9,7 @@ mod kubelet;
 mod leader;
 mod life;
 mod pipelines;
+mod rights;
 mod rules;
+mod same;
 mod storm;

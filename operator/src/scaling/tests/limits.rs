@@ -89,7 +89,12 @@ fn every_limit_has_its_name_and_value() {
 #[test]
 fn a_decision_explains_itself_in_one_sentence() {
     let cases = [
-        (RULES, even(4500), Some(1), "a lag of 4500 at 1000 a worker asks for 5 workers"),
+        (
+            RULES,
+            even(4500),
+            Some(1),
+            "a lag of 4500 at 1000 a worker asks for 5 workers; partitions are not divisible, so it takes 6 workers",
+        ),
         (
             RULES,
             even(0),

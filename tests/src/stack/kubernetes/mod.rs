@@ -10,6 +10,7 @@ mod flags;
 pub mod kubelet;
 mod ready;
 mod server;
+pub mod table;
 mod thread;
 
 use std::future::Future;
@@ -19,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt as _};
 use nix::sys::signal::Signal;
+use serde::Deserialize as _;
 use serde_json::json;
 
 use self::access::{MASTERS, Proof};
@@ -196,6 +199,23 @@ impl Cluster {
             ready::default_account(&client, &name).await?;
         }
         Ok(name)
+    }
+
+    /// Gives a user the Roles of a manifest, and nothing else.
+    pub async fn allow(&self, namespace: &str, user: &str, manifest: &str) -> Result<()> {
+        let (client, params) = (self.client()?, PostParams::default());
+        for document in serde_yaml::Deserializer::from_str(manifest) {
+            let role = Role::deserialize(document)?;
+            let group = "rbac.authorization.k8s.io";
+            let binding: RoleBinding = serde_json::from_value(json!({
+                "metadata": {"name": role.name_any()},
+                "roleRef": {"apiGroup": group, "kind": "Role", "name": role.name_any()},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
+            }))?;
+            Api::namespaced(client.clone(), namespace).create(&params, &role).await?;
+            Api::namespaced(client.clone(), namespace).create(&params, &binding).await?;
+        }
+        Ok(())
     }
 
     /// Kills the API server (SIGKILL).

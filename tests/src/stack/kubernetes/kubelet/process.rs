@@ -28,7 +28,7 @@ const PROBE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Launch {
     pub command: Command,
-    /// Where its output goes, added to what is there.
+    /// Where its output goes, added to what is there. Its number lies beside it, in a file that ends in `.pid`.
     pub log: PathBuf,
     /// Where it says whether it is ready, by the status of its answer; `None`: ready as soon as it runs.
     pub ready: Option<(SocketAddr, String)>,
@@ -57,6 +57,7 @@ where
         Box::pin(async move {
             let Launch { command, log, ready } = launch.await?;
             let process = Process::spawn("a pod's process", command, &log, Lifetime::Tied)?;
+            std::fs::write(log.with_extension("pid"), process.pid().to_string())?;
             Ok(Box::new(Played { process, ready }) as Box<dyn Container>)
         })
     }
