@@ -1,7 +1,8 @@
 //! Patience is how long answers about groups are waited for; the library must not end a question itself (see [`super`]).
 //!
 //! A question that takes too long fails here, and what comes of it later is dropped. Until then the library holds it, so that no more
-//! is asked while it holds too many.
+//! is asked while it holds too many. A commit may so be made late: members that the group has by then make Kafka refuse it, and at
+//! worst records are read again, which count once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
