@@ -43,10 +43,10 @@ check: setup ## formatting, lints, licences and advisories
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	tools/deny
 
-bench: setup ## reports per second, CPU and memory, beside the bare minimum of work and the synchronous design (SCENARIO=event)
+bench: setup ## reports per second, CPU and memory, beside others and the synchronous design; the operator (SCENARIO=event, operator, ...)
 	@tools/setup go jemalloc
-	@tools/fetch >/dev/null
-	cargo build --release -p plaudit-worker -p plaudit-tests
+	@tools/fetch kafka valkey kubernetes >/dev/null
+	cargo build --release -p plaudit -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench --scenario $(or $(SCENARIO),all)
 
 fmt: ## format the code

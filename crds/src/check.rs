@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use kube::core::schema::{OptionalEnum, StructuralSchemaRewriter};
 use regex::Regex;
@@ -143,11 +144,23 @@ fn check_string(text: &str, schema: &Value, path: &str, found: &mut Vec<Violatio
     let Some(pattern) = schema["pattern"].as_str() else { return };
     let length = text.chars().count() as u64;
     let too_long = schema["maxLength"].as_u64().is_some_and(|most| length > most);
-    let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
+    let matches = matches(pattern, text);
     if too_long || !matches {
         let advice = FORMS.iter().find(|form| form.pattern == pattern).map_or(pattern, |form| form.advice);
         let cause = if too_long && matches { "is too long" } else { "does not fit" };
         found.push(Violation::new(path, format!("{} {cause}; {advice}", shown(&Value::from(text)))));
+    }
+}
+
+/// Our own patterns are compiled once: that takes longer than all the rest, and the operator checks a pipeline at each look.
+fn matches(pattern: &str, text: &str) -> bool {
+    static COMPILED: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
+        let compiled = FORMS.iter().map(|form| Some((form.pattern, Regex::new(form.pattern).ok()?)));
+        compiled.flatten().collect()
+    });
+    match COMPILED.iter().find(|(known, _)| *known == pattern) {
+        Some((_, known)) => known.is_match(text),
+        None => Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text)),
     }
 }
 

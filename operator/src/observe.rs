@@ -14,7 +14,7 @@ pub use kafka::{Answered, Counts, Kind, Monitors, Settings, Watch};
 pub use source::{
     Committed, Group, GroupState, Member, PartitionOffsets, SourceState, Topic, TopicId, Unknown, fresh,
 };
-pub use worker::{Asked, ask};
+pub use worker::{Asked, ask, ask_for_lanes};
 
 /// Everything a decision may look at.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -56,6 +56,20 @@ pub fn status(
     }
 }
 
+/// True while the status before still stands: an operator that has just started knows nothing of the topic yet, which is no news about
+/// it. Otherwise each restart would tell of every pipeline that it is not ready. Kafka's silence is noticed soon enough.
+#[must_use]
+pub fn stands(
+    pipeline: &Pipeline,
+    observed: &Observed,
+    previous: Option<&AchievementPipelineStatus>,
+) -> bool {
+    let told = previous.is_some_and(|previous| {
+        previous.observed_generation == pipeline.generation && previous.last_decision.is_some()
+    });
+    told && observed.source == SourceState::NotAsked
+}
+
 /// The status of an object that is no pipeline. What was found for its last good spec stays.
 #[must_use]
 pub fn rejected(
@@ -339,6 +353,31 @@ mod tests {
             .iter()
             .map(|c| format!("{}={} {}: {}", c.type_, c.status, c.reason, c.message))
             .collect()
+    }
+
+    #[test]
+    fn a_status_stands_until_kafka_was_asked_about_the_same_spec() {
+        let pipeline = |generation| Pipeline { generation: Some(generation), ..pipeline("") };
+        let told = |generation| {
+            let (pipeline, observed) = (pipeline(generation), observed(found(0), vec![worker(running())]));
+            status(&pipeline, &observed, &decide(&pipeline, &observed, None), None, at(0))
+        };
+        let refused = AchievementPipelineStatus { last_decision: None, ..told(1) };
+        let silent = SourceState::Failed { reason: "KafkaUnreachable", message: "silent".to_owned() };
+        let cases = [
+            ("just started", SourceState::NotAsked, Some(told(1)), true),
+            ("a new pipeline", SourceState::NotAsked, None, false),
+            ("edited meanwhile", SourceState::NotAsked, Some(told(0)), false),
+            ("nothing was ever decided", SourceState::NotAsked, Some(refused), false),
+            ("answered", found(0), Some(told(1)), false),
+            ("silent", silent, Some(told(1)), false),
+        ];
+
+        let found = cases.each_ref().map(|(name, source, previous, _)| {
+            (*name, stands(&pipeline(1), &observed(source.clone(), vec![]), previous.as_ref()))
+        });
+
+        assert_eq!(found, cases.each_ref().map(|(name, .., expected)| (*name, *expected)));
     }
 
     #[test]

@@ -29,7 +29,7 @@ enum Command {
     Bench(bench::Args),
     Model(model::Args),
     Rivals(rivals::Args),
-    BenchMonitor(bench::MonitorArgs),
+    BenchOperator(bench::operator::Args),
     /// The least work that could be done, as a process that the benchmark measures
     #[command(hide = true)]
     BenchBaseline(bench::BaselineArgs),
@@ -52,7 +52,7 @@ fn main() -> Result<()> {
         Command::Bench(args) => bench::run(&args),
         Command::Model(args) => args.run(),
         Command::Rivals(args) => args.run(),
-        Command::BenchMonitor(args) => args.run(),
+        Command::BenchOperator(args) => bench::run_operator(&args),
         Command::BenchBaseline(args) => bench::run_baseline(&args),
         Command::DirectServer(args) => direct::run(&args),
         Command::Hold => hold(),

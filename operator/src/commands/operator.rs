@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use plaudit_worker::server;
+use plaudit_worker::{process, server};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +79,8 @@ impl WorkerArgs {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     log(args.log_format);
+    // Before threads start.
+    process::share_heaps();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

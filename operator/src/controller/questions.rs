@@ -75,7 +75,8 @@ impl Asker {
             let object = object.clone();
             tokio::spawn(async move {
                 let Ok(_place) = places.acquire_owned().await else { return };
-                let report = observe::ask(&address(&ip)).await.report;
+                // Kubernetes says whether it is ready.
+                let report = observe::ask_for_lanes(&address(&ip)).await;
                 if note(&mut lock(&memory), pod.name, report) {
                     // The controller may have stopped meanwhile.
                     let _ = wake.send(object);

@@ -70,14 +70,8 @@ pub(super) fn after_error(object: Arc<Guarded>, error: &ApplyError, context: Arc
     let wait = FIRST_RETRY.saturating_mul(1 << memory.failures.min(10)).min(LONGEST_RETRY);
     memory.failures += 1;
     let (namespace, name) = (object.namespace(), object.name_any());
-    let error = error as &dyn std::error::Error;
-    tracing::warn!(
-        namespace,
-        name,
-        error,
-        failures = memory.failures,
-        "pipeline not reconciled, tried again"
-    );
+    let (error, failures) = (error as &dyn std::error::Error, memory.failures);
+    tracing::warn!(namespace, name, error, failures, "pipeline not reconciled, tried again");
     Action::requeue(wait.mul_f64(0.75 + fastrand::f64() / 2.0))
 }
 
@@ -108,6 +102,9 @@ impl Look<'_> {
         let refusal = self.apply(object, &pipeline, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
+        if status::stands(&pipeline, &observed, previous.as_ref()) {
+            return Ok((ReconcileResult::Ok, Some(self.again(&observed, plan.look_again))));
+        }
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
         self.write_status(object, previous.as_ref(), status).await?;

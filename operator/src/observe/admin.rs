@@ -7,13 +7,16 @@
 //!   a call for 4,000 partitions takes 0.09 s of CPU: callers bound what they put into one.
 //! * When a broker does not answer, its partitions come back as if they had been asked for nothing, without an error.
 //! * A question about a group looks for its coordinator first, and the library remembers eleven of them.
+//! * One whose time is over before its coordinator was found is freed, and used when the coordinator is found: the process aborts
+//!   (`eonce->refcnt > 0`; librdkafka #4605, not mended). So the library never ends them itself ([`patience`]).
 
 mod answer;
+mod patience;
 mod read;
 
 use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -23,10 +26,14 @@ use rdkafka::error::KafkaResult;
 pub(super) use answer::{
     Answer, Code, DescribedGroup, DescribedTopic, Failure, FoundOffset, GroupOffset, Named,
 };
+use patience::{Asks, Patience};
 use sys::rd_kafka_admin_op_t as op;
 
 /// The group that the client is no member of: nothing is ever joined or committed under this name.
 const GROUP: &str = "plaudit-monitor";
+
+/// The longest that the library can wait for.
+const NEVER: Duration = Duration::from_secs(3_600);
 
 /// A connection to one cluster, and the answers that are on their way.
 pub(super) struct Admin<C: ConsumerContext + 'static> {
@@ -36,6 +43,7 @@ pub(super) struct Admin<C: ConsumerContext + 'static> {
     // a question about offsets that it is no longer the group's coordinator.
     client: BaseConsumer<C>,
     timeout: Duration,
+    patience: Patience,
 }
 
 /// Which end of a log.
@@ -76,14 +84,19 @@ impl<C: ConsumerContext + 'static> Admin<C> {
         let client: BaseConsumer<C> = config.create_with_context(context)?;
         // SAFETY: the client is alive; the queue is destroyed before it (order of the fields).
         let queue = unsafe { sys::rd_kafka_queue_new(client.client().native_ptr()) };
-        Ok(Self { queue: Owned(queue, sys::rd_kafka_queue_destroy), client, timeout })
+        Ok(Self {
+            queue: Owned(queue, sys::rd_kafka_queue_destroy),
+            client,
+            timeout,
+            patience: Patience::new(timeout),
+        })
     }
 
     /// Asks for ID and partitions of topics, each named once.
     pub(super) fn topics<'a>(&self, token: u64, topics: impl Iterator<Item = &'a str>) {
         let names: Vec<CString> = topics.map(c_string).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, token);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, token, self.timeout);
         // SAFETY: the call copies the names; collection and options are ours and live until it has returned.
         unsafe {
             let topics = Owned(
@@ -107,7 +120,7 @@ impl<C: ConsumerContext + 'static> Admin<C> {
         };
         let list =
             partition_list(partitions.map(|(topic, partition)| (topic, partition, spec as i64, &[][..])));
-        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, token);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTOFFSETS, token, self.timeout);
         // SAFETY: the call copies the list; list and options are ours and live until it has returned. The isolation level is valid
         // for this operation, so that no error object comes back.
         unsafe {
@@ -119,10 +132,13 @@ impl<C: ConsumerContext + 'static> Admin<C> {
     }
 
     /// Asks a group's coordinator what it has committed for the first `partitions` of a topic.
-    pub(super) fn committed(&self, token: u64, group: &str, topic: &str, partitions: i32) {
+    pub(super) fn committed(&mut self, token: u64, group: &str, topic: &str, partitions: i32) {
+        if !self.patience.begin(token, Asks::Committed, Instant::now()) {
+            return;
+        }
         let list = partition_list((0..partitions).map(|partition| (topic, partition, 0, &[][..])));
         let group = c_string(group);
-        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, token);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, token, NEVER);
         // SAFETY: the call copies group and list; all objects are ours and live until it has returned.
         unsafe {
             let question = Owned(
@@ -141,10 +157,13 @@ impl<C: ConsumerContext + 'static> Admin<C> {
     }
 
     /// Asks for state and members of groups, each named once.
-    pub(super) fn groups<'a>(&self, token: u64, groups: impl Iterator<Item = &'a str>) {
+    pub(super) fn groups<'a>(&mut self, token: u64, groups: impl Iterator<Item = &'a str>) {
+        if !self.patience.begin(token, Asks::Groups, Instant::now()) {
+            return;
+        }
         let names: Vec<CString> = groups.map(c_string).collect();
         let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, token);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, token, NEVER);
         // SAFETY: the call copies the names; the options are ours and live until it has returned.
         unsafe {
             sys::rd_kafka_DescribeConsumerGroups(
@@ -158,12 +177,15 @@ impl<C: ConsumerContext + 'static> Admin<C> {
     }
 
     /// Commits offsets for a group from outside. Kafka refuses that while the group has members.
-    pub(super) fn commit(&self, token: u64, group: &str, topic: &str, offsets: &[NewCommit]) {
+    pub(super) fn commit(&mut self, token: u64, group: &str, topic: &str, offsets: &[NewCommit]) {
+        if !self.patience.begin(token, Asks::Commit, Instant::now()) {
+            return;
+        }
         let list = partition_list(
             offsets.iter().map(|commit| (topic, commit.partition, commit.offset, &commit.metadata[..])),
         );
         let group = c_string(group);
-        let options = self.options(op::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, token);
+        let options = self.options(op::RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS, token, NEVER);
         // SAFETY: the call copies group and list; all objects are ours and live until it has returned.
         unsafe {
             let question = Owned(
@@ -182,10 +204,26 @@ impl<C: ConsumerContext + 'static> Admin<C> {
     }
 
     /// The next answer with its token; waits up to `wait`. Serves the client's logs and statistics too.
-    pub(super) fn next(&self, wait: Duration) -> Option<(u64, Answer)> {
+    pub(super) fn next(&mut self, wait: Duration) -> Option<(u64, Answer)> {
+        let end = Instant::now() + wait;
+        loop {
+            let now = Instant::now();
+            if let Some(failed) = self.patience.overdue(now) {
+                return Some(failed);
+            }
+            let until = self.patience.until().map_or(end, |until| until.min(end));
+            match self.poll(until.saturating_duration_since(now)) {
+                Some((token, answer)) if self.patience.end(token) => return Some((token, answer)),
+                None if Instant::now() >= end => return None,
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn poll(&self, wait: Duration) -> Option<(u64, Answer)> {
         // Nothing is consumed: what comes are logs and statistics.
         let _ = self.client.poll(Duration::ZERO);
-        let millis = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        let millis = i32::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive; the event is ours, and what the answer needs of it is copied before it is destroyed.
         unsafe {
             let event = Owned(sys::rd_kafka_queue_poll(self.queue.0, millis), sys::rd_kafka_event_destroy);
@@ -197,8 +235,8 @@ impl<C: ConsumerContext + 'static> Admin<C> {
         }
     }
 
-    fn options(&self, operation: op, token: u64) -> Owned<sys::rd_kafka_AdminOptions_t> {
-        let millis = i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX);
+    fn options(&self, operation: op, token: u64, timeout: Duration) -> Owned<sys::rd_kafka_AdminOptions_t> {
+        let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a token counts questions; pointers have 64 bits"

@@ -14,13 +14,14 @@ pub struct Asked {
 
 /// Asks the worker at `address` (`host:port`) both questions at once.
 pub async fn ask(address: &str) -> Asked {
-    let (ready, lanes) = tokio::join!(http::get(address, "/readyz"), http::get(address, "/lanes"));
-    Asked {
-        ready: ready.is_some_and(|ready| ready.status == 200),
-        report: lanes.filter(|lanes| lanes.status == 200).and_then(|lanes| {
-            serde_json::from_str(&lanes.body)
-                .inspect_err(|error| tracing::warn!(%error, address, "answer of /lanes not understood"))
-                .ok()
-        }),
-    }
+    let (ready, report) = tokio::join!(http::get(address, "/readyz"), ask_for_lanes(address));
+    Asked { ready: ready.is_some_and(|ready| ready.status == 200), report }
+}
+
+/// Asks the worker at `address` (`host:port`) for its lanes only; `None` when it does not say.
+pub async fn ask_for_lanes(address: &str) -> Option<LanesReport> {
+    let lanes = http::get(address, "/lanes").await.filter(|lanes| lanes.status == 200)?;
+    serde_json::from_str(&lanes.body)
+        .inspect_err(|error| tracing::warn!(%error, address, "answer of /lanes not understood"))
+        .ok()
 }

@@ -7,14 +7,25 @@ use anyhow::{Context as _, Result};
 /// USER_HZ is 100 in every Linux that Kafka runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Hardware and versions, in two lines.
-pub fn describe(store_address: &str, append_only: bool, allocator: &str) -> Result<String> {
+/// Hardware and versions, in two lines; `others` runs on it as well.
+pub fn describe(others: &str) -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo")?;
     let model = field(&cpus, "model name").unwrap_or("unknown processor");
     let count = std::thread::available_parallelism()?;
     let memory = fs::read_to_string("/proc/meminfo")?;
     let mebibytes = number(&memory, "MemTotal").unwrap_or_default() / 1_024;
-    let client = redis::Client::open(format!("redis://{store_address}/"))?;
+    let build = if cfg!(debug_assertions) { "a development build" } else { "a release build" };
+    let (_, client) = rdkafka::util::get_rdkafka_version();
+    Ok(format!(
+        "{count} × {model}, {mebibytes} MiB, shared with {others}\n\
+         plaudit {}, librdkafka {client}, {build}",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
+/// Which store this is, in words.
+pub fn describe_store(address: &str, append_only: bool, allocator: &str) -> Result<String> {
+    let client = redis::Client::open(format!("redis://{address}/"))?;
     let info: String = redis::cmd("INFO").arg("server").query(&mut client.get_connection()?)?;
     let line = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
     let store = match line("valkey_version:") {
@@ -22,13 +33,7 @@ pub fn describe(store_address: &str, append_only: bool, allocator: &str) -> Resu
         version => format!("Valkey {version}"),
     };
     let append_only = if append_only { "with" } else { "without" };
-    let build = if cfg!(debug_assertions) { "a development build" } else { "a release build" };
-    let (_, client) = rdkafka::util::get_rdkafka_version();
-    Ok(format!(
-        "{count} × {model}, {mebibytes} MiB, shared with Kafka and {store} ({allocator}, {append_only} append-only file)\n\
-         plaudit {}, librdkafka {client}, {build}",
-        env!("CARGO_PKG_VERSION")
-    ))
+    Ok(format!("{store} ({allocator}, {append_only} append-only file)"))
 }
 
 /// User and system time of a process so far, in seconds.
@@ -88,8 +93,17 @@ fn cpu_seconds_in(path: &str) -> Result<f64> {
 
 /// The most memory a process has had resident, in MiB.
 pub fn peak_mebibytes(pid: u32) -> Result<f64> {
+    memory_of(pid, "VmHWM")
+}
+
+/// The memory a process has resident now, in MiB.
+pub fn resident_mebibytes(pid: u32) -> Result<f64> {
+    memory_of(pid, "VmRSS")
+}
+
+fn memory_of(pid: u32, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the process has ended")?;
-    let kibibytes = number(&status, "VmHWM").context("no VmHWM in /proc")?;
+    let kibibytes = number(&status, name).with_context(|| format!("no {name} in /proc"))?;
     Ok(kibibytes as f64 / 1_024.0)
 }
 

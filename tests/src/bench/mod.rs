@@ -7,14 +7,14 @@
 //! The Go peer (tests/peers/go) does the worker's work with the usual clients, franz-go and go-redis, tuned as well as we
 //! know; what it leaves out stands at its head. What it stores is checked like what the worker stores.
 //!
-//! The scenario [`event`] compares with the synchronous design instead.
+//! The scenario [`event`] compares with the synchronous design instead; [`operator`] measures the operator with thousands of pipelines.
 
 mod backlog;
 mod baseline;
 pub mod event;
 mod figures;
 mod machine;
-mod monitor;
+pub mod operator;
 mod subject;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +28,6 @@ use backlog::Scenario;
 pub use baseline::BaselineArgs;
 use figures::Figures;
 pub use machine::peak_mebibytes;
-pub use monitor::MonitorArgs;
 use subject::{Measure, Subject};
 
 /// Measure reports per second, CPU and memory of a worker beside the bare minimum of work.
@@ -71,10 +70,34 @@ pub enum Chosen {
     Backlog,
     /// A burst, beside the synchronous design.
     Event,
+    /// The operator with thousands of pipelines.
+    Operator,
 }
+
+/// As many as one operator is made for, and a third of that.
+const OPERATORS: [u32; 2] = [1_000, 3_000];
 
 /// Runs all scenarios and prints what was measured.
 pub fn run(args: &Args) -> Result<()> {
+    if args.scenario != Chosen::Operator {
+        run_worker(args)?;
+    }
+    if matches!(args.scenario, Chosen::All | Chosen::Operator) {
+        for pipelines in OPERATORS {
+            run_operator(&operator::Args::of(pipelines))?;
+        }
+    }
+    Ok(())
+}
+
+/// Measures the operator and prints what was found.
+pub fn run_operator(args: &operator::Args) -> Result<()> {
+    let figures = operator::run(args, |told| eprintln!("{told}"))?;
+    say(&format!("\n{}\n{figures}", machine::describe("Kafka, etcd, Kubernetes and its controllers")?));
+    Ok(())
+}
+
+fn run_worker(args: &Args) -> Result<()> {
     let worker = match &args.worker_binary {
         Some(path) => path.clone(),
         None => std::env::current_exe()?.with_file_name("plaudit-worker"),
@@ -87,7 +110,8 @@ pub fn run(args: &Args) -> Result<()> {
     let name = if allocator.is_some() { "jemalloc" } else { "the C library's allocator" };
     let options = ValkeyOptions { append_only: args.append_only, allocator, ..ValkeyOptions::default() };
     let valkey = Valkey::start(options)?;
-    say(&machine::describe(&valkey.address(), args.append_only, name)?);
+    let store = machine::describe_store(&valkey.address(), args.append_only, name)?;
+    say(&machine::describe(&format!("Kafka and {store}"))?);
     if args.scenario != Chosen::Event {
         run_backlogs(args, &kafka, &valkey, &worker)?;
     }

@@ -1,8 +1,6 @@
 //! One worker process of a scene.
 
 use std::cell::Cell;
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,7 +12,7 @@ use plaudit_crds::worker::WorkerConfig;
 
 use crate::programs;
 use crate::stack::process::{Lifetime, Process};
-use crate::stack::until;
+use crate::stack::{ask, until};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -162,14 +160,7 @@ impl Worker {
 
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> Result<(u16, String)> {
-        let mut stream = TcpStream::connect(self.address()?).context("the worker does not listen")?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: worker\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("not an HTTP answer")?;
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
-        Ok((status, body.to_owned()))
+        ask::get(&self.address()?, path)
     }
 }
 

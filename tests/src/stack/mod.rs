@@ -4,12 +4,13 @@
 //! Nothing is left behind: the servers die with this process however it ends (see `process`), and their files go after them (see `scratch`).
 
 mod admin;
+pub(crate) mod ask;
 pub mod background;
 pub mod delay;
 pub(crate) mod fetch;
 mod kafka;
 pub mod kubernetes;
-mod ports;
+pub(crate) mod ports;
 pub(crate) mod process;
 pub mod proxy;
 pub(crate) mod scratch;

@@ -130,6 +130,13 @@ impl Bed {
         self
     }
 
+    /// The operator ends and another one begins, which remembers nothing.
+    pub fn with_another_operator(mut self) -> Self {
+        self.stop.cancel();
+        self.stop = CancellationToken::new();
+        self.with_operator()
+    }
+
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,

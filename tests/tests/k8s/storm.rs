@@ -111,3 +111,29 @@ async fn a_hundred_pipelines_settle_and_then_cause_no_write() -> Result<()> {
     assert_eq!(bed.versions().await?, before);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_that_starts_again_writes_nothing() -> Result<()> {
+    const PIPELINES: usize = 5;
+    let bed = Bed::start("again").await?;
+    for at in 0..PIPELINES {
+        bed.create(&format!("p{at}"), |_| ()).await?;
+    }
+    as_asked(&bed, PIPELINES, 1).await?;
+    for at in 0..PIPELINES {
+        bed.until_condition(&format!("p{at}"), "SourceAvailable", "True").await?;
+    }
+    bed.until_quiet().await?;
+    let before = bed.versions().await?;
+
+    let bed = bed.with_another_operator();
+    // Once it knows of this one, it has looked at the others.
+    bed.create("new", |_| ()).await?;
+    bed.until_condition("new", "SourceAvailable", "True").await?;
+    bed.until_quiet().await?;
+
+    let of_new = |line: &String| line.starts_with("new ") || line.starts_with("new-worker ");
+    let after: Vec<String> = bed.versions().await?.into_iter().filter(|line| !of_new(line)).collect();
+    assert_eq!(after, before);
+    Ok(())
+}

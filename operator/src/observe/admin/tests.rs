@@ -24,7 +24,7 @@ fn admin(bootstrap_servers: &str, timeout: Duration) -> Admin<Silent> {
 }
 
 /// The next answer, which has to be one to this question.
-fn answer(admin: &Admin<Silent>, token: u64) -> Answer {
+fn answer(admin: &mut Admin<Silent>, token: u64) -> Answer {
     let (found, answer) = admin.next(Duration::from_secs(30)).expect("an answer");
     assert_eq!(found, token);
     answer
@@ -34,7 +34,7 @@ fn answer(admin: &Admin<Silent>, token: u64) -> Answer {
 fn ends_of_logs_come_in_the_order_of_the_question_and_errors_stay_errors() {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     cluster.create_topic("reports", 3, 1).expect("a topic");
-    let admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(20));
+    let mut admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(20));
     let mut config = ClientConfig::new();
     let producer: BaseProducer =
         config.set("bootstrap.servers", cluster.bootstrap_servers()).create().expect("a producer");
@@ -46,9 +46,9 @@ fn ends_of_logs_come_in_the_order_of_the_question_and_errors_stay_errors() {
 
     let asked = [("reports", 2), ("reports", 7), ("reports", 0), ("reports", 1)];
     admin.offsets(7, End::Last, asked.into_iter());
-    let last = answer(&admin, 7);
+    let last = answer(&mut admin, 7);
     admin.offsets(8, End::Start, asked.into_iter());
-    let start = answer(&admin, 8);
+    let start = answer(&mut admin, 8);
 
     let found = |two: i64, zero: i64| {
         // __UNKNOWN_PARTITION
@@ -61,14 +61,14 @@ fn ends_of_logs_come_in_the_order_of_the_question_and_errors_stay_errors() {
 fn what_was_committed_comes_back_with_its_metadata_whatever_that_is() {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     cluster.create_topic("reports", 3, 1).expect("a topic");
-    let admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(20));
+    let mut admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(20));
     let commit =
         |partition, offset, metadata: &[u8]| NewCommit { partition, offset, metadata: metadata.to_vec() };
 
     admin.commit(1, "g", "reports", &[commit(0, 5, b""), commit(2, 9, &[0xff, b'x'])]);
-    let committed = answer(&admin, 1);
+    let committed = answer(&mut admin, 1);
     admin.committed(2, "g", "reports", 3);
-    let Answer::Committed(Ok(mut found)) = answer(&admin, 2) else { panic!("no offsets") };
+    let Answer::Committed(Ok(mut found)) = answer(&mut admin, 2) else { panic!("no offsets") };
     found.sort_by_key(|one| one.partition);
 
     let offset = |partition, offset, metadata: &[u8]| GroupOffset {
@@ -87,7 +87,7 @@ fn what_was_committed_comes_back_with_its_metadata_whatever_that_is() {
 
 #[test]
 fn every_question_to_a_cluster_that_is_not_there_fails() {
-    let admin = admin("127.0.0.1:1", Duration::from_millis(300));
+    let mut admin = admin("127.0.0.1:1", Duration::from_millis(300));
     admin.topics(1, ["reports"].into_iter());
     admin.offsets(2, End::Last, [("reports", 0)].into_iter());
     admin.committed(3, "g", "reports", 1);
@@ -109,11 +109,11 @@ fn every_question_to_a_cluster_that_is_not_there_fails() {
 
 #[test]
 fn a_name_that_cannot_be_one_is_an_error_too() {
-    let admin = admin("127.0.0.1:1", Duration::from_millis(300));
+    let mut admin = admin("127.0.0.1:1", Duration::from_millis(300));
 
     admin.offsets(1, End::Last, [("a\0b", 0)].into_iter());
 
-    assert!(answer(&admin, 1).failure().is_some());
+    assert!(answer(&mut admin, 1).failure().is_some());
 }
 
 #[test]
@@ -121,10 +121,29 @@ fn a_group_whose_coordinator_has_moved_is_asked_about_without_harm() {
     let cluster = MockCluster::new(1).expect("a mock cluster");
     cluster.create_topic("reports", 1, 1).expect("a topic");
     cluster.request_errors(RDKafkaApiKey::OffsetFetch, &[code::RD_KAFKA_RESP_ERR_NOT_COORDINATOR]);
-    let admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(10));
+    let mut admin = admin(&cluster.bootstrap_servers(), Duration::from_secs(10));
 
     admin.committed(7, "games.p", "reports", 1);
 
     // Without a group of its own the client crashes here.
-    assert!(matches!(answer(&admin, 7), Answer::Committed(_)));
+    assert!(matches!(answer(&mut admin, 7), Answer::Committed(_)));
+}
+
+#[test]
+fn a_coordinator_that_is_found_after_its_question_has_failed_does_no_harm() {
+    let cluster = MockCluster::new(1).expect("a mock cluster");
+    cluster.create_topic("reports", 1, 1).expect("a topic");
+    cluster.request_errors(
+        RDKafkaApiKey::FindCoordinator,
+        &[code::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 5],
+    );
+    let mut admin = admin(&cluster.bootstrap_servers(), Duration::from_millis(200));
+
+    let failed = (1..100).take_while(|token| {
+        admin.committed(*token, "games.p", "reports", 1);
+        answer(&mut admin, *token).failure().is_some()
+    });
+
+    // If the library had ended the first one by itself, the process would have been aborted before the last.
+    assert!((1..99).contains(&failed.count()));
 }

@@ -7,17 +7,34 @@ use anyhow::Result;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 
+use super::next_address;
+
+/// Between two looks at a container.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Nothing happens to it by itself any more. A look at each of thousands of pods all the time would take a processor.
+const NEVER: Duration = Duration::from_secs(3600);
+
 /// Starts what plays the pods of a [`super::Kubelet`].
 pub trait Runtime: Send + Sync + 'static {
     /// Starts what plays `pod`, again after each end. `address` is the pod's own, one of 127.0.0.0/8 that every process of this
     /// machine can listen on. An error is shown in the pod's status, and it is tried again.
     fn start<'a>(&'a self, pod: &'a Pod, address: Ipv4Addr) -> BoxFuture<'a, Result<Box<dyn Container>>>;
+
+    /// The address of the next pod: one of its own, unless somebody answers for all of them.
+    fn address(&self) -> Ipv4Addr {
+        next_address()
+    }
 }
 
 /// What plays a pod, from its start to its end. Dropping it ends it at once.
 pub trait Container: Send {
-    /// How it is. Asked every 50 ms.
+    /// How it is.
     fn look(&mut self) -> BoxFuture<'_, Result<Look>>;
+
+    /// When to look again, if nothing happens to its pod before.
+    fn look_again(&self) -> Duration {
+        LOOK_AGAIN
+    }
 
     /// Asks it to end (SIGTERM): its pod was deleted.
     fn terminate(&mut self) -> Result<()>;
@@ -49,6 +66,8 @@ pub struct Pretend {
 struct Pretended {
     plan: Pretend,
     start: Instant,
+    /// As it was said last.
+    ready: bool,
     terminated: Option<Instant>,
 }
 
@@ -61,7 +80,7 @@ impl Pretend {
 
 impl Runtime for Pretend {
     fn start<'a>(&'a self, _: &'a Pod, _: Ipv4Addr) -> BoxFuture<'a, Result<Box<dyn Container>>> {
-        let container = Pretended { plan: *self, start: Instant::now(), terminated: None };
+        let container = Pretended { plan: *self, start: Instant::now(), ready: false, terminated: None };
         Box::pin(std::future::ready(Ok(Box::new(container) as Box<dyn Container>)))
     }
 }
@@ -74,9 +93,16 @@ impl Container for Pretended {
         } else if self.plan.fails_after.is_some_and(|after| age >= after) {
             Look::Ended { status: 1 }
         } else {
-            Look::Running { ready: self.plan.ready_after.is_some_and(|after| age >= after) }
+            self.ready = self.plan.ready_after.is_some_and(|after| age >= after);
+            Look::Running { ready: self.ready }
         };
         Box::pin(std::future::ready(Ok(look)))
+    }
+
+    fn look_again(&self) -> Duration {
+        let becomes_ready = !self.ready && self.plan.ready_after.is_some();
+        let changes = becomes_ready || self.plan.fails_after.is_some() || self.terminated.is_some();
+        if changes { LOOK_AGAIN } else { NEVER }
     }
 
     fn terminate(&mut self) -> Result<()> {

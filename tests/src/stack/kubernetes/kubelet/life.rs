@@ -17,8 +17,6 @@ use tokio::time::Instant;
 use super::container::{Container, Look, Runtime};
 use super::status::{End, Facts, State, status};
 
-/// Between two looks at a container.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// A kubelet waits 10 s before it starts a container again, twice as long each time, 5 minutes at most. Tests have no time for that.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
@@ -112,7 +110,7 @@ impl Life {
                 return Ok(State::Waiting { reason: "Killed", message: String::new() });
             }
             // a change of the pod is looked at at once
-            let _ = tokio::time::timeout(LOOK_AGAIN, self.latest.changed()).await;
+            let _ = tokio::time::timeout(container.look_again(), self.latest.changed()).await;
         }
     }
 

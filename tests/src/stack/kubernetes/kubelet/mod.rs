@@ -95,7 +95,8 @@ impl Pods {
         }
         let uid = uid(&pod);
         let (latest, receiver) = watch::channel(pod);
-        let life = Life::new(self.client.clone(), self.runtime.clone(), receiver, next_address());
+        let address = self.runtime.address();
+        let life = Life::new(self.client.clone(), self.runtime.clone(), receiver, address);
         let task = tokio::spawn(life.run());
         self.lives.insert(uid, Running { latest, task, listed: true });
     }
