@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::MemoryBudget;
 use crate::ids::WriteId;
 use crate::kafka::{
-    GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config, reader_config,
+    Bootstrap, GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
+    reader_config,
 };
 use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
@@ -88,8 +89,9 @@ impl Worker {
         let cache_bytes = cache_share(config.memory_budget_bytes, partitions);
         let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation, cache_bytes)?;
         let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
+        let bootstrap = Bootstrap::new(&config.source.bootstrap_servers);
         let (context, requests) =
-            GroupContext::new(&config.source.topic, metrics.clone(), drain_deadline, spawn);
+            GroupContext::new(&config.source.topic, bootstrap, metrics.clone(), drain_deadline, spawn);
         let consumer: Arc<BaseConsumer<GroupContext>> =
             Arc::new(consumer_config(&config, name, partitions).create_with_context(context)?);
         let context = consumer.context().clone();

@@ -18,6 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::bootstrap::Bootstrap;
 use super::committer::Commit;
 use super::fetched::FetchQueue;
 use super::partition::Partition;
@@ -80,6 +81,7 @@ pub struct GroupContext {
     lanes: Mutex<HashMap<i32, LaneHandle>>,
     spawn: SpawnLane,
     pub(super) topic: Arc<str>,
+    pub(super) bootstrap: Bootstrap,
     pub(super) metrics: Arc<Metrics>,
     drain_deadline: Duration,
     pub(super) senders: GroupSenders,
@@ -100,6 +102,7 @@ impl GroupContext {
     /// The context and what its poll thread serves.
     pub fn new(
         topic: &str,
+        bootstrap: Bootstrap,
         metrics: Arc<Metrics>,
         drain_deadline: Duration,
         spawn: SpawnLane,
@@ -110,6 +113,7 @@ impl GroupContext {
             lanes: Mutex::new(HashMap::new()),
             spawn,
             topic: topic.into(),
+            bootstrap,
             metrics,
             drain_deadline: drain_deadline.min(MAX_DRAIN),
             senders: GroupSenders { seeks: to_seek, commits: to_commit },
@@ -270,6 +274,7 @@ impl GroupContext {
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
+        self.bootstrap.note(&error);
     }
 }
 

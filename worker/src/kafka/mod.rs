@@ -1,5 +1,6 @@
 //! Kafka: the consumer group with its poll thread, the partitions it assigns, and the dead-letter topic.
 
+mod bootstrap;
 mod committer;
 mod config;
 mod ends;
@@ -16,6 +17,7 @@ mod tests;
 mod topic;
 mod unlocks;
 
+pub use bootstrap::Bootstrap;
 pub use config::{consumer_config, reader_config};
 pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};
 pub use outbox::KafkaOutbox;

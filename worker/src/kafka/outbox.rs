@@ -8,8 +8,9 @@ use plaudit_crds::worker::WorkerConfig;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
+use super::bootstrap::{Bootstrap, ProducerContext};
 use super::config::{letters_config, reader_config, unlocks_config};
 use super::letters::{Cut, Envelope, Origin};
 use super::refetch;
@@ -22,12 +23,19 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Producers of dead letters and unlocks; cheap to clone.
 #[derive(Clone)]
 pub struct KafkaOutbox {
-    letters: FutureProducer,
+    letters: Sending,
     /// None where there is no topic of unlocks.
-    unlocks: Option<FutureProducer>,
+    unlocks: Option<Sending>,
     reader: Arc<ClientConfig>,
     config: Arc<WorkerConfig>,
     origin: Origin,
+}
+
+/// A producer and its way back to its brokers.
+#[derive(Clone)]
+struct Sending {
+    producer: FutureProducer<ProducerContext>,
+    bootstrap: Arc<Bootstrap>,
 }
 
 impl std::fmt::Debug for KafkaOutbox {
@@ -46,8 +54,9 @@ impl KafkaOutbox {
         let servers = &source.bootstrap_servers;
         let origin =
             Origin { topic: source.topic.as_str().into(), group: source.consumer_group.as_str().into() };
-        let letters = letters_config(servers).create()?;
-        let unlocks = config.unlocks.topic.as_ref().map(|_| unlocks_config(servers).create()).transpose()?;
+        let letters = Sending::new(&letters_config(servers), servers)?;
+        let unlocks = config.unlocks.topic.as_ref();
+        let unlocks = unlocks.map(|_| Sending::new(&unlocks_config(servers), servers)).transpose()?;
         Ok(Self { letters, unlocks, reader: Arc::new(reader_config(servers)), config, origin })
     }
 
@@ -56,7 +65,7 @@ impl KafkaOutbox {
         let topic = &self.config.dead_letters.topic;
         let mut sent = Ok(());
         for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
-            sent = produce(&self.letters, topic, self.origin.envelope(letter, cut)).await;
+            sent = self.letters.produce(topic, self.origin.envelope(letter, cut)).await;
             let is_too_large = |error: &KafkaError| {
                 error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
             };
@@ -77,21 +86,34 @@ impl KafkaOutbox {
             unlocks::announcement(unlock, &self.origin.group, self.config.source.format);
         let headers = OwnedHeaders::new().insert(Header { key: "plaudit-id", value: Some(&id) });
         let envelope = Envelope { key: Some(key.as_bytes()), value: Some(&value), headers };
-        produce(producer, topic, envelope)
+        producer
+            .produce(topic, envelope)
             .await
             .map_err(|error| SourceError::Kafka(format!("cannot send to the unlock topic {topic}: {error}")))
     }
 }
 
-async fn produce(producer: &FutureProducer, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
-    let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(envelope.headers);
-    if let Some(key) = envelope.key {
-        record = record.key(key);
+impl Sending {
+    fn new(config: &ClientConfig, servers: &str) -> Result<Self, KafkaError> {
+        let bootstrap = Arc::new(Bootstrap::new(servers));
+        let producer = config.create_with_context(ProducerContext(bootstrap.clone()))?;
+        Ok(Self { producer, bootstrap })
     }
-    if let Some(value) = envelope.value {
-        record = record.payload(value);
+
+    async fn produce(&self, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
+        let mut record = FutureRecord::<[u8], [u8]>::to(topic).headers(envelope.headers);
+        if let Some(key) = envelope.key {
+            record = record.key(key);
+        }
+        if let Some(value) = envelope.value {
+            record = record.payload(value);
+        }
+        let sent = self.producer.send(record, QUEUE_TIMEOUT).await;
+        if sent.is_err() {
+            self.bootstrap.restore(self.producer.client());
+        }
+        sent.map(|_| ()).map_err(|(error, _)| error)
     }
-    producer.send(record, QUEUE_TIMEOUT).await.map(|_| ()).map_err(|(error, _)| error)
 }
 
 impl Outbox for KafkaOutbox {

@@ -84,6 +84,7 @@ impl PollThread {
             }
             if observed.elapsed() >= OBSERVE {
                 observe_log_ends(&consumer, &mut log_ends);
+                context.bootstrap.restore(consumer.client());
                 observed = Instant::now();
             }
         }

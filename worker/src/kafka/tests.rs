@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::group::{Consumer, Requests};
 use super::poll::{GOODBYE_TIMEOUT, leave};
-use super::{GroupContext, Partition, PollSettings, PollThread};
+use super::{Bootstrap, GroupContext, Partition, PollSettings, PollThread};
 use crate::lane::ports::Source as _;
 use crate::metrics::Metrics;
 
@@ -46,7 +46,8 @@ fn member(servers: &str, group: &str) -> (Arc<Consumer>, Requests, Receiver<Part
         runtime.spawn(lane).abort_handle()
     });
     let metrics = Arc::new(Metrics::new().unwrap());
-    let (context, requests) = GroupContext::new(TOPIC, metrics, Duration::ZERO, spawn);
+    let (context, requests) =
+        GroupContext::new(TOPIC, Bootstrap::new(servers), metrics, Duration::ZERO, spawn);
     let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("group.id", group)
