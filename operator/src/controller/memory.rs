@@ -7,6 +7,7 @@ use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
 use super::questions::Question;
+use super::standing::Standing;
 use crate::observe::{LanesReport, SourceState, Watch};
 use crate::scaling::Scaler;
 
@@ -31,6 +32,8 @@ pub(super) struct Memory {
     pub asked: BTreeMap<String, Question>,
     /// What was found equal or written of its children.
     pub synced: Synced,
+    /// What the children were like when all of them were last found equal or written.
+    pub standing: Option<Standing>,
     /// The status written last, over the object of which resource version.
     pub status: Option<(String, AchievementPipelineStatus)>,
     /// Looks that failed in a row.

@@ -13,6 +13,7 @@ mod queue;
 mod reconcile;
 mod removal;
 mod rivals;
+mod standing;
 mod watch;
 mod workers;
 

@@ -16,6 +16,7 @@ use super::memory::Memory;
 use super::questions::{self, Question};
 use super::removal::costs;
 use super::rivals::Claim;
+use super::standing::Standing;
 use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
 use crate::metrics::ReconcileResult;
@@ -204,13 +205,20 @@ impl Look<'_> {
         pipeline: &Pipeline,
         plan: &Decision,
     ) -> Result<Option<Trouble>, ApplyError> {
+        let standing = Standing::now(&self.context.stores, pipeline, plan.replicas);
+        if standing.stands(lock(self.memory).standing.as_ref()) {
+            return Ok(None);
+        }
         let owner = object.controller_owner_ref(&());
         let wanted = children(pipeline, owner.as_ref(), &self.context.options.settings, plan.replicas);
         let mut synced = lock(self.memory).synced.clone();
         let applied = apply_children(self.context, &wanted, &mut synced).await;
         lock(self.memory).synced = synced;
         match applied {
-            Ok(()) => Ok(None),
+            Ok(()) => {
+                lock(self.memory).standing = Some(standing);
+                Ok(None)
+            }
             Err(error @ ApplyError::Refused { .. }) => {
                 Ok(Some(Trouble { reason: "ApplyRefused".to_owned(), message: error.to_string() }))
             }

@@ -26,6 +26,9 @@ use crate::children::PIPELINE_ANNOTATION;
 /// Children and pods, wherever they are.
 const OURS: &str = "app.kubernetes.io/managed-by=plaudit,app.kubernetes.io/component=worker";
 
+/// Objects in a page of a list.
+const PAGE: u32 = 100;
+
 /// What was seen last. Objects come without what nobody here reads.
 #[derive(Clone)]
 pub(super) struct Stores {
@@ -58,7 +61,7 @@ pub(super) fn start(
     stop: &CancellationToken,
 ) -> Stores {
     let watches = Watches { client, namespace: options.namespace.as_deref(), wake, stop };
-    let mut pipelines = watcher::Config::default();
+    let mut pipelines = config();
     if let Some(selector) = &options.selector {
         pipelines = pipelines.labels(selector);
     }
@@ -70,6 +73,11 @@ pub(super) fn start(
         disruption_budgets: watches.children(),
         pods: watches.pods(),
     }
+}
+
+/// Lists come in pages: a page of the usual 500 objects of each kind at once would be most of the memory of a start.
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
 }
 
 impl Stores {
@@ -230,7 +238,7 @@ impl Watches<'_> {
     {
         let (reader, writer) = store();
         let (wake, filled) = (self.wake.clone(), reader.clone());
-        let events = self.events::<K>(watcher::Config::default().labels(OURS)).map(Ok).reflect(writer);
+        let events = self.events::<K>(config().labels(OURS)).map(Ok).reflect(writer);
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             while let Some(Ok(event)) = events.next().await {
@@ -248,7 +256,7 @@ impl Watches<'_> {
     fn pods(&self) -> Arc<Pods> {
         let pods = Arc::new(Pods { of: Mutex::default(), filled: watch::Sender::new(false) });
         let (wake, index) = (self.wake.clone(), pods.clone());
-        let events = self.events::<Pod>(watcher::Config::default().labels(OURS));
+        let events = self.events::<Pod>(config().labels(OURS));
         let events = events.map(Ok::<_, watcher::Error>).modify(|pod| pod.spec = None);
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events);

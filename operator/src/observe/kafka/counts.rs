@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use plaudit_worker::kafka::Bootstrap;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -98,6 +99,7 @@ impl Counter {
 #[derive(Debug)]
 pub(super) struct Context {
     counter: Counter,
+    bootstrap: Arc<Bootstrap>,
     /// What the last statistics said, by broker and request.
     before: Mutex<HashMap<(String, String), u64>>,
 }
@@ -116,8 +118,8 @@ struct Broker {
 }
 
 impl Context {
-    pub(super) fn new(counter: Counter) -> Self {
-        Self { counter, before: Mutex::default() }
+    pub(super) fn new(counter: Counter, bootstrap: Arc<Bootstrap>) -> Self {
+        Self { counter, bootstrap, before: Mutex::default() }
     }
 }
 
@@ -128,6 +130,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka client");
+        self.bootstrap.note(&error);
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -155,8 +158,9 @@ mod tests {
     #[test]
     fn requests_are_counted_once_each_however_often_statistics_repeat_them() {
         let counter = Counter::default();
-        let context = Context::new(counter.clone());
-        let other = Context::new(counter.clone());
+        let bootstrap = Arc::new(Bootstrap::new(""));
+        let context = Context::new(counter.clone(), bootstrap.clone());
+        let other = Context::new(counter.clone(), bootstrap);
 
         context
             .stats_raw(br#"{"brokers":{"a":{"req":{"Metadata":2,"Fetch":0}},"b":{"req":{"Metadata":1}}}}"#);

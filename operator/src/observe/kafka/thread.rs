@@ -1,9 +1,11 @@
 //! The thread of one cluster: takes orders, asks what [`Cluster`] wants to know, and hands out what it says.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
+use plaudit_worker::kafka::Bootstrap;
 use rdkafka::config::ClientConfig;
 use tokio::sync::watch;
 
@@ -31,6 +33,7 @@ struct Monitor<'a> {
     start: Instant,
     cluster: Cluster,
     admin: Admin<Context>,
+    bootstrap: Arc<Bootstrap>,
     counter: &'a Counter,
     readers: HashMap<u64, Answers>,
     /// Questions that are on their way, and since when.
@@ -40,7 +43,9 @@ struct Monitor<'a> {
 
 /// Returns when there is nobody left to give orders.
 pub(super) fn run(access: &Access, rules: Rules, counter: &Counter, inbox: &Receiver<Order>) {
-    let admin = match Admin::new(&config(access, rules), Context::new(counter.clone()), DEADLINE) {
+    let bootstrap = Arc::new(Bootstrap::new(&access.bootstrap_servers));
+    let context = Context::new(counter.clone(), bootstrap.clone());
+    let admin = match Admin::new(&config(access, rules), context, DEADLINE) {
         Ok(admin) => admin,
         Err(error) => {
             tracing::warn!(%error, "no Kafka client for the lag monitor");
@@ -51,6 +56,7 @@ pub(super) fn run(access: &Access, rules: Rules, counter: &Counter, inbox: &Rece
         start: Instant::now(),
         cluster: Cluster::new(rules),
         admin,
+        bootstrap,
         counter,
         readers: HashMap::new(),
         asked: HashMap::new(),
@@ -114,6 +120,7 @@ impl Monitor<'_> {
                     self.ask(question);
                 }
                 self.publish();
+                self.admin.restore(&self.bootstrap);
             }
             let rest = self.cluster.next_tick().saturating_sub(self.now());
             let mut answer = self.admin.next(rest.min(NAP));
