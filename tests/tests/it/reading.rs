@@ -1,6 +1,6 @@
 //! Readers see whole player records, and read them with ordinary tools.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -15,6 +15,9 @@ use crate::protoc;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Types a report of this test sets to one value: half a record would show two.
 const TYPES: u32 = 120;
+/// The reader is to see so many values of them, while at most so many are written.
+const ENOUGH: usize = 50;
+const MOST: u64 = 5_000;
 
 #[test]
 fn a_reader_of_split_records_never_sees_half_of_one() -> Result<()> {
@@ -25,11 +28,11 @@ fn a_reader_of_split_records_never_sees_half_of_one() -> Result<()> {
         config.achievements.types.clear();
     })?;
     let worker = scene.start_worker()?;
-    let done = AtomicBool::new(false);
+    let (done, seen) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (reads, rounds) = std::thread::scope(|scope| -> Result<(usize, usize)> {
-        let reader = scope.spawn(|| read_until(&scene, &done));
+        let reader = scope.spawn(|| read_until(&scene, &done, &seen));
         let log = scene.log()?;
-        for value in 1..=400 {
+        for value in (1..=MOST).take_while(|_| seen.load(Ordering::Relaxed) <= ENOUGH) {
             log.send(&[Outgoing {
                 key: Some(b"7"),
                 value: Some(report(value).as_bytes()),
@@ -40,7 +43,7 @@ fn a_reader_of_split_records_never_sees_half_of_one() -> Result<()> {
         done.store(true, Ordering::Relaxed);
         reader.join().expect("the reader does not panic")
     })?;
-    ensure!(reads > 100 && rounds > 20, "{reads} reads saw {rounds} values: too few to tell");
+    ensure!(reads > 100 && rounds > ENOUGH, "{reads} reads saw {rounds} values: too few to tell");
     let verdict = scene.assert_exact()?;
     ensure!(verdict.split_players == 1 && verdict.stray_chunks == 0, "{verdict}");
     let (status, body) = worker.get("/players/7/0/0/0")?;
@@ -91,8 +94,8 @@ fn report(value: u64) -> String {
     format!(r#"{{"uin":7,"items":[{}]}}"#, items.join(","))
 }
 
-/// Reads the player again and again; how often, and how many different values were seen.
-fn read_until(scene: &Scene<'_>, done: &AtomicBool) -> Result<(usize, usize)> {
+/// Reads the player again and again; how often, and how many different values were seen, which it also counts in `count`.
+fn read_until(scene: &Scene<'_>, done: &AtomicBool, count: &AtomicUsize) -> Result<(usize, usize)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let layout =
@@ -110,6 +113,7 @@ fn read_until(scene: &Scene<'_>, done: &AtomicBool) -> Result<(usize, usize)> {
                 "half a record: {values:?}"
             );
             seen.extend(values);
+            count.store(seen.len(), Ordering::Relaxed);
             reads += 1;
         }
         Ok((reads, seen.len()))
