@@ -15,7 +15,7 @@ use crate::children::WORKER_PORT;
 use crate::observe::{self, LanesReport};
 
 /// One ready worker speaks for a pipeline in which all is well.
-const READY_EVERY: Duration = Duration::from_secs(30);
+const READY_EVERY: Duration = Duration::from_secs(120);
 /// A worker that is not ready knows why.
 const NOT_READY_EVERY: Duration = Duration::from_secs(5);
 /// Questions under way at one time, over all pipelines.
@@ -127,8 +127,8 @@ mod tests {
             due(asked(&[]), 0),
             due(asked(&[("a", 0, true), ("c", 0, false)]), 4),
             due(asked(&[("a", 0, true), ("c", 0, false)]), 5),
-            due(asked(&[("a", 0, true), ("c", 30, false)]), 30),
-            due(asked(&[("a", 0, true), ("b", 30, true), ("c", 60, false)]), 60),
+            due(asked(&[("a", 0, true), ("c", 120, false)]), 120),
+            due(asked(&[("a", 0, true), ("b", 120, true), ("c", 240, false)]), 240),
             due(asked(&[("a", 0, false), ("b", 0, false), ("c", 0, false)]), 1),
         ];
 

@@ -26,7 +26,7 @@ use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
 use crate::status;
 
 /// A pipeline in which nothing moves is looked at anyway: an event may have been missed.
-const QUIET: Duration = Duration::from_secs(30);
+const QUIET: Duration = Duration::from_secs(60);
 /// The first wait after a look that failed; each further one doubles it.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);

@@ -20,6 +20,8 @@ use super::until;
 
 /// Lines of a dead server's log that an error repeats.
 const LAST_LINES: usize = 20;
+/// A machine that takes longer to stop a process is stuck itself.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
@@ -84,9 +86,16 @@ impl Process {
         self.child.try_wait().with_context(|| format!("could not ask after {}", self.name))
     }
 
+    /// Sends a signal; of SIGSTOP it also waits until the last thread stands still, which may go on answering for a while.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         signal::kill(self.unix_pid(), signal)
-            .with_context(|| format!("could not send {signal} to {}", self.name))
+            .with_context(|| format!("could not send {signal} to {}", self.name))?;
+        if signal == Signal::SIGSTOP {
+            until(&format!("{} to stand still", self.name), STOP_LIMIT, || {
+                Ok(stands_still(self.pid())?.then_some(()))
+            })?;
+        }
+        Ok(())
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -140,6 +149,20 @@ impl Drop for Process {
             drop(self.kill());
         }
     }
+}
+
+/// True when the kernel shows every thread of the process as stopped.
+fn stands_still(pid: u32) -> Result<bool> {
+    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread that has ended meanwhile does nothing any more.
+        let Ok(stat) = std::fs::read_to_string(task?.path().join("stat")) else { continue };
+        // The state follows the name, which is in brackets and may hold anything.
+        let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+        if !matches!(state, Some('T' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn spawn_for_good(command: Command) -> Result<Child> {
