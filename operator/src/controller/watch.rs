@@ -75,7 +75,7 @@ pub(super) fn start(
     }
 }
 
-/// Lists come in pages: a page of the usual 500 objects of each kind at once would be most of the memory of a start.
+/// Lists come in small pages: at a start five kinds are listed at once, and of the usual 500 objects each.
 fn config() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }

@@ -75,9 +75,8 @@ struct Handle {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            // A lag that crosses the line is to be answered within three seconds. Each question makes the client ask for metadata
-            // too: two requests a period.
-            period: Duration::from_millis(2_200),
+            // A lag that crosses the line is to be answered within three seconds.
+            period: Duration::from_secs(2),
             // Added partitions have no workers to wait for: those that run take them.
             metadata_period: Duration::from_secs(60),
             keep_offsets: true,

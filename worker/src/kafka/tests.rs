@@ -26,7 +26,7 @@ const RECORDS: i64 = 15;
 
 /// A poll thread whose lanes do nothing: their partitions come out of the receiver.
 fn group(servers: &str, stop: &CancellationToken) -> Receiver<Partition> {
-    let (consumer, requests, partitions) = member(servers, "g");
+    let (consumer, requests, partitions) = member(servers);
     let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: LIMIT });
     let stop = stop.clone();
     std::thread::spawn(move || poll.run(&stop));
@@ -34,7 +34,7 @@ fn group(servers: &str, stop: &CancellationToken) -> Receiver<Partition> {
 }
 
 /// A member of a group that has not joined yet, what its poll thread serves, and the partitions of its lanes.
-fn member(servers: &str, group: &str) -> (Arc<Consumer>, Requests, Receiver<Partition>) {
+fn member(servers: &str) -> (Arc<Consumer>, Requests, Receiver<Partition>) {
     let (assigned, partitions) = channel();
     let runtime = tokio::runtime::Handle::current();
     let spawn = Box::new(move |_, partition, _, gone| {
@@ -50,7 +50,7 @@ fn member(servers: &str, group: &str) -> (Arc<Consumer>, Requests, Receiver<Part
         GroupContext::new(TOPIC, Bootstrap::new(servers), metrics, Duration::ZERO, spawn);
     let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
-        .set("group.id", group)
+        .set("group.id", "g")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "6000")
         .set("enable.auto.commit", "false")
@@ -158,7 +158,7 @@ async fn partitions_that_come_while_a_worker_stops_get_no_lane_and_it_leaves() {
     let servers = cluster.bootstrap_servers();
     let stop = CancellationToken::new();
     let other = group(&servers, &stop);
-    let (consumer, requests, partitions) = member(&servers, "g");
+    let (consumer, requests, partitions) = member(&servers);
     consumer.subscribe(&[TOPIC]).unwrap();
     let mut mine = 0;
     while mine < 2 {

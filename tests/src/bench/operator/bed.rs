@@ -27,7 +27,7 @@ const BROKER_MEGABYTES: u32 = 1_536;
 const TOPICS_AT_ONCE: usize = 250;
 /// Pipelines created at one time.
 const CREATED_AT_ONCE: usize = 16;
-/// The operator looks at each pipeline within half a minute: who has written nothing for longer has nothing to write. It looks at
+/// The operator looks at each pipeline once a minute: who has written nothing for longer has nothing to write. It looks at
 /// groups for a minute after their workers were changed.
 const QUIET_FOR: Duration = Duration::from_secs(75);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
