@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
@@ -21,17 +21,16 @@ use tokio_util::sync::CancellationToken;
 use super::bootstrap::Bootstrap;
 use super::committer::Commit;
 use super::fetched::FetchQueue;
+use super::handle::{LaneHandle, drain};
 use super::partition::Partition;
 use super::poll::Seek;
-use crate::lane::{LaneShared, LaneState, lock};
+use crate::lane::{LaneShared, lock};
 use crate::metrics::Metrics;
 
 pub type Consumer = BaseConsumer<GroupContext>;
 
 /// A revocation waits at most this long for lanes: half of max.poll.interval.ms, past which the group has moved on.
 const MAX_DRAIN: Duration = Duration::from_secs(30);
-/// Lanes that were aborted are given this long, all together.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A commit in a revocation waits so long for the coordinator; later the fence makes up for it.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The commit before leaving also waits for one under way: nothing else is held up by it.
@@ -40,26 +39,6 @@ const LAST_COMMIT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Starts a lane on a partition; the sender is dropped when the lane is gone.
 pub type SpawnLane =
     Box<dyn Fn(Arc<LaneShared>, Partition, CancellationToken, Sender<()>) -> AbortHandle + Send + Sync>;
-
-/// A running lane, from outside.
-#[derive(Debug)]
-pub struct LaneHandle {
-    pub shared: Arc<LaneShared>,
-    stop: CancellationToken,
-    task: AbortHandle,
-    /// Disconnected when the lane is gone.
-    gone: Receiver<()>,
-    pub(super) stray: Arc<AtomicBool>,
-    /// When the partition was assigned; taken once its lane reads.
-    pub(super) assigned: Option<Instant>,
-}
-
-impl LaneHandle {
-    fn is_gone_by(&self, until: Instant) -> bool {
-        let left = until.saturating_duration_since(Instant::now());
-        self.gone.recv_timeout(left) != Err(RecvTimeoutError::Timeout)
-    }
-}
 
 /// Ways to the two threads that serve lanes.
 #[derive(Clone, Debug)]
@@ -285,35 +264,6 @@ impl ConsumerContext for GroupContext {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS => self.revoke(consumer, list),
             other => tracing::error!(error = %RDKafkaErrorCode::from(other), "rebalance failed"),
         }
-    }
-}
-
-/// Tells lanes to stop and waits until each is gone, aborting those that miss the deadline. Without a deadline none
-/// gets the time: nothing that a lane of a lost partition still finishes can be committed.
-fn drain(lanes: &[LaneHandle], deadline: Option<Duration>) {
-    for lane in lanes {
-        lane.shared.set_state(LaneState::Draining);
-        lane.stop.cancel();
-    }
-    let until = Instant::now() + deadline.unwrap_or_default();
-    let late: Vec<&LaneHandle> = lanes.iter().filter(|lane| !lane.is_gone_by(until)).collect();
-    for lane in &late {
-        let partition = lane.shared.partition;
-        match deadline {
-            Some(_) => {
-                tracing::warn!(partition, "lane did not finish in time; its batch is done again elsewhere");
-            }
-            None => tracing::debug!(partition, "lane of a lost partition aborted"),
-        }
-        lane.task.abort();
-    }
-    // Aborting drops a lane at its next await, and nothing in it blocks.
-    let until = Instant::now() + ABORT_TIMEOUT;
-    for lane in late.iter().filter(|lane| !lane.is_gone_by(until)) {
-        tracing::error!(
-            partition = lane.shared.partition,
-            "lane does not end; its partition may be read by nobody until the worker is started again"
-        );
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod ends;
 mod fetched;
 mod group;
+mod handle;
 mod letters;
 mod native;
 mod outbox;
@@ -19,7 +20,8 @@ mod unlocks;
 
 pub use bootstrap::Bootstrap;
 pub use config::{consumer_config, reader_config};
-pub use group::{Consumer, GroupContext, LaneHandle, Requests, SpawnLane};
+pub use group::{Consumer, GroupContext, Requests, SpawnLane};
+pub use handle::LaneHandle;
 pub use outbox::KafkaOutbox;
 pub use partition::Partition;
 pub use poll::{PollSettings, PollThread};
