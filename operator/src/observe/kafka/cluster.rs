@@ -32,7 +32,7 @@ pub(super) struct Cluster {
     /// Keys of topics are not used again, so that a late answer cannot reach another topic.
     next_topic: u32,
     next_tick: Duration,
-    /// Which half of the partitions of an idle topic is asked for.
+    /// Counts the polls: which share of the partitions of an idle topic is asked for.
     round: u32,
     /// Brokers that have not yet answered for the log ends of their partitions, and how many answers they owe.
     asked_leaders: BTreeMap<i32, u32>,
@@ -147,7 +147,7 @@ impl Cluster {
             describe_at: now,
             rested_at: now,
             ends_wanted: false,
-            halved: false,
+            asked_in_part: false,
             idle_at: now,
             starts_wanted: false,
             starts_asked: 0,

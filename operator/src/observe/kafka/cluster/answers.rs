@@ -156,7 +156,7 @@ impl Cluster {
             }
             topic.starts_wanted |= moved.changed;
             // What its other partitions did meanwhile belongs to the same news.
-            topic.ends_wanted |= moved.changed && topic.halved;
+            topic.ends_wanted |= moved.changed && topic.asked_in_part;
             let mut busy = moved.changed;
             for id in &topic.readers {
                 let Some(reader) = self.readers.get_mut(id) else { continue };
@@ -172,7 +172,7 @@ impl Cluster {
             }
             if busy {
                 topic.idle_at = now + IDLE_AFTER;
-                topic.halved = false;
+                topic.asked_in_part = false;
             }
         }
     }

@@ -10,9 +10,12 @@ use super::{Cluster, EMPTY_FOR, Found, Question, Reader, Topic, Wish};
 const TOPICS_AT_ONCE: usize = 1_000;
 /// Partitions in one question for offsets: the client's cost grows with the square of it (see `admin`), some 30 ms of CPU for these.
 const PARTITIONS_AT_ONCE: usize = 2_560;
-/// Of a broker that leads more of the partitions that are watched, every poll asks for half of those of idle topics: all would cost
-/// four times as much.
+/// Of a broker that leads more of the partitions that are watched, every poll asks for a share of those of each idle topic.
 const ALWAYS_ALL: usize = 1_024;
+/// That share is a third: all would cost nine times as much, and it is two polls until all were asked for.
+const SHARES: usize = 3;
+/// Topics whose turn is so near are described with one whose turn it is, in the same request: this part of the time between two turns.
+const TURNS_TOGETHER: u32 = 4;
 /// Groups in one question; the client makes a request of each anyway.
 const GROUPS_AT_ONCE: usize = 50;
 /// Questions about single groups that may be on their way: enough to keep a coordinator busy, without a storm at a start.
@@ -45,8 +48,10 @@ impl Cluster {
     }
 
     fn ask_topics(&mut self, now: Duration, questions: &mut Vec<Question>) {
+        let near = now + self.rules.metadata_period / TURNS_TOGETHER;
+        let any_due = self.topics.values().any(|topic| topic.is_due(now));
         let due = self.topics.iter_mut().filter_map(|(key, topic)| {
-            let due = topic.describe != Wish::Asked && now >= topic.describe_at;
+            let due = topic.is_due(now) || (any_due && topic.found == Found::Yes && topic.is_due(near));
             due.then(|| {
                 topic.describe = Wish::Asked;
                 *key
@@ -59,21 +64,22 @@ impl Cluster {
     /// All at a tick, else only topics that are new or have just moved. A broker that has not answered yet is left alone.
     fn ask_ends(&mut self, tick: bool, now: Duration, questions: &mut Vec<Question>) {
         let large = if tick { self.large_leaders() } else { BTreeSet::new() };
-        self.round ^= u32::from(tick);
+        self.round = self.round.wrapping_add(u32::from(tick));
         let mut by_leader: BTreeMap<i32, Vec<(u32, i32)>> = BTreeMap::new();
         for (key, topic) in &mut self.topics {
             if !(tick || topic.ends_wanted) || topic.found != Found::Yes {
                 continue;
             }
             let busy = |leader| self.asked_leaders.contains_key(&leader);
-            // One of one partition would be asked for at every other poll only.
-            let halves = !topic.ends_wanted && now >= topic.idle_at && topic.partitions.len() > 1;
+            let idle = !topic.ends_wanted && now >= topic.idle_at;
+            // Of each topic every poll asks for something.
+            let shares = if idle { topic.partitions.len().clamp(1, SHARES) } else { 1 };
             topic.ends_wanted = topic.ends_wanted && topic.partitions.iter().any(|one| busy(one.leader));
-            topic.halved = false;
+            topic.asked_in_part = false;
             for (partition, leader) in topic.leaders().collect::<Vec<_>>() {
-                let turn = (partition.unsigned_abs() ^ *key ^ self.round) & 1 == 0;
-                if halves && !turn && large.contains(&leader) {
-                    topic.halved = true;
+                let at = partition.unsigned_abs().wrapping_add(*key).wrapping_add(self.round);
+                if at as usize % shares != 0 && large.contains(&leader) {
+                    topic.asked_in_part = true;
                 } else if !busy(leader) {
                     by_leader.entry(leader).or_default().push((*key, partition));
                 }
@@ -164,6 +170,10 @@ fn even_chunks(partitions: &[(u32, i32)]) -> impl Iterator<Item = &[(u32, i32)]>
 }
 
 impl Topic {
+    fn is_due(&self, now: Duration) -> bool {
+        self.describe != Wish::Asked && now >= self.describe_at
+    }
+
     /// Each partition with its leader.
     fn leaders(&self) -> impl Iterator<Item = (i32, i32)> {
         (0..).zip(&self.partitions).map(|(number, partition)| (number, partition.leader))

@@ -21,7 +21,7 @@ pub(super) struct Topic {
     /// Its log ends are wanted before the next tick.
     pub(super) ends_wanted: bool,
     /// The last poll asked for some of them only.
-    pub(super) halved: bool,
+    pub(super) asked_in_part: bool,
     /// From then on it counts as idle.
     pub(super) idle_at: Duration,
     pub(super) starts_wanted: bool,

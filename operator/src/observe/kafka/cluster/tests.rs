@@ -465,6 +465,25 @@ fn a_pipeline_that_is_gone_costs_nothing_more() {
     assert_eq!((kafka.settle(&mut cluster, SEC(60)), cluster.news()), (vec![], vec![]));
 }
 
+#[test]
+fn topics_whose_turns_are_near_are_described_in_one_request() {
+    let (mut kafka, mut cluster) = many(0);
+    let mut described = Vec::new();
+    for second in (0..300).step_by(2) {
+        if let name @ 0..60 = second {
+            let name: &'static str = format!("t{name}").leak();
+            kafka.topics.insert(name, FakeTopic { id: 1, logs: vec![(1, 0, 0)], error: 0 });
+            cluster.add(second, &spec(name, name), SEC(second));
+        }
+        let asked = kafka.settle(&mut cluster, SEC(second));
+        let topics = asked.iter().filter_map(|one| one.strip_prefix("topics ")?.parse::<u32>().ok());
+        described.extend(topics.filter(|_| second >= 180));
+    }
+
+    let (requests, topics) = (described.len(), described.iter().sum::<u32>());
+    assert!(requests <= 8 && (60..=80).contains(&topics), "{described:?}");
+}
+
 /// Idle topics of four partitions at one broker.
 fn many(topics: u32) -> (Kafka, Cluster) {
     let mut kafka = Kafka::default();
@@ -479,7 +498,7 @@ fn many(topics: u32) -> (Kafka, Cluster) {
 }
 
 #[test]
-fn of_a_broker_with_thousands_of_idle_partitions_each_poll_asks_for_half() {
+fn of_a_broker_with_thousands_of_idle_partitions_each_poll_asks_for_a_third() {
     let (mut kafka, mut cluster) = many(1_000);
     cluster.news();
 
@@ -500,9 +519,10 @@ fn of_a_broker_with_thousands_of_idle_partitions_each_poll_asks_for_half() {
         kafka.commit("t7", i32::try_from(partition).expect("few"), 1);
     }
 
-    let idle = vec!["ends of 2000 at 1".to_owned()];
-    assert_eq!(asked, [[&idle[..], &idle].concat(), idle.clone(), idle]);
-    assert!(seen.iter().all(|took| *took <= SEC(2)), "{seen:?}");
+    let ends =
+        |counts: &[u32]| counts.iter().map(|count| format!("ends of {count} at 1")).collect::<Vec<_>>();
+    assert_eq!(asked, [ends(&[2000, 2000]), ends(&[1334]), ends(&[1333])]);
+    assert!(seen.iter().all(|took| *took <= SEC(4)), "{seen:?}");
 }
 
 #[test]
@@ -516,7 +536,7 @@ fn when_a_partition_of_an_idle_topic_moves_the_others_are_asked_for_at_once() {
     let asked = kafka.settle(&mut cluster, SEC(40));
 
     let lags = lags(&found(news(&mut cluster, 7)));
-    let expected = ["ends of 600 at 1", "ends of 4 at 1", "starts of 4", "committed t7"].map(str::to_owned);
+    let expected = ["ends of 400 at 1", "ends of 4 at 1", "starts of 4", "committed t7"].map(str::to_owned);
     assert_eq!((&asked[..4], lags), (&expected[..], vec![Some(5); 4]));
 }
 
