@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo demo-operator test chaos check bench up down fmt generate setup
+.PHONY: help demo demo-operator test chaos check bench up down images fmt generate setup
 
 help:
 	@echo "make ..."
@@ -48,6 +48,10 @@ bench: setup ## reports per second, CPU and memory, beside others and the synchr
 	@tools/fetch kafka valkey kubernetes >/dev/null
 	cargo build --release -p plaudit -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench --scenario $(or $(SCENARIO),all)
+
+images: setup ## build the images of operator and worker without an engine, into target/images
+	@tools/image operator
+	@tools/image worker
 
 fmt: ## format the code
 	cargo fmt --all
