@@ -67,6 +67,8 @@ pub(super) fn switch(nodes: &[u32]) -> Vec<String> {
         let port = name(number);
         lines.push(format!("link add {port} type veth peer name {LAN} netns {holder}"));
         lines.push(format!("link set {port} master {LAN} up"));
+        // for the answers of the DNS server
+        lines.push(format!("route add {} via {}", pods(number), node(number)));
     }
     lines
 }
