@@ -16,13 +16,11 @@ pub mod table;
 mod thread;
 mod with_nodes;
 
-use std::future::Future;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
@@ -35,13 +33,11 @@ use self::access::{MASTERS, Proof};
 use self::authority::Authority;
 use self::flags::{ApiServerFiles, Ports};
 use self::nodes::{Nodes, network};
+pub use self::ready::eventually;
 use self::server::Server;
 pub use self::with_nodes::{clean_nodes, load};
 use super::ports::{free_port, lost_port};
 use super::{fetch, scratch, unique_name};
-
-/// Between two questions of [`eventually`].
-const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What a test may want to differ.
 #[derive(Debug, Clone)]
@@ -87,23 +83,6 @@ pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED
         .get_or_init(|| Cluster::start(ClusterOptions::default()).unwrap_or_else(|error| panic!("{error:#}")))
-}
-
-/// Asks `probe` every 25 ms until it answers `Some`; fails with `what` (a noun phrase) when `limit` is over, at once when `probe` fails.
-pub async fn eventually<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<Option<T>>>,
-{
-    let begin = Instant::now();
-    loop {
-        if let Some(value) = probe().await? {
-            return Ok(value);
-        }
-        if begin.elapsed() >= limit {
-            bail!("waited {limit:?} in vain for {what}");
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
 }
 
 impl Cluster {

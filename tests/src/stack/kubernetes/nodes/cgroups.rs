@@ -24,8 +24,19 @@ pub(super) fn create(node: u8) -> Result<()> {
     for hierarchy in hierarchies() {
         let path = hierarchy.join(NAME).join(network::name(node));
         fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
+        delegate(&hierarchy);
+        delegate(&hierarchy.join(NAME));
     }
     Ok(())
+}
+
+/// In version 2 a folder has only the controllers that the one above hands on; in version 1 there is no such file. One by one: which of
+/// them may not be handed on is nothing that pods need.
+fn delegate(folder: &Path) {
+    let Ok(controllers) = fs::read_to_string(folder.join("cgroup.controllers")) else { return };
+    for controller in controllers.split_whitespace() {
+        drop(fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}")));
+    }
 }
 
 /// Removes all that nodes have left, after their end.

@@ -23,8 +23,9 @@ use self::machine::Machine;
 pub(super) use self::machine::import as load;
 use super::access::{self, MASTERS, Proof};
 use super::authority::Authority;
+use super::flags;
+use super::ready::eventually;
 use super::server::Server;
-use super::{eventually, flags};
 use crate::stack::{ask, fetch, until};
 
 /// What must be on the machine besides; tools/setup node installs it.
