@@ -117,7 +117,7 @@ async fn install(bed: &Bed, namespace: &str) -> Result<()> {
 /// Waits for exactly `count` workers, all ready, none of them one of `old`.
 async fn ready_pods(bed: &Bed, namespace: &str, count: usize, old: &[String]) -> Result<Vec<Pod>> {
     let pods: Api<Pod> = Api::namespaced(bed.client.clone(), namespace);
-    let workers = ListParams::default().labels("app.kubernetes.io/instance=achievements");
+    let workers = ListParams::default().labels("app.kubernetes.io/component=worker");
     eventually("workers that are ready", LIMIT, async || {
         let found = pods.list(&workers).await?.items;
         let good = found.iter().filter(|pod| is_ready(pod) && !old.contains(&pod.name_any())).count();

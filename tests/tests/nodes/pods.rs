@@ -1,13 +1,16 @@
 //! Pods of our images: what they may be, and whom they reach.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{Api, PostParams};
+use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::{Valkey, ValkeyOptions};
 use serde_json::json;
 
-use crate::bed::{Bed, VERSION, once};
+use crate::bed::{Bed, LIMIT, VERSION, once};
 
 #[tokio::test]
 async fn our_pods_may_run_where_only_restricted_ones_may_and_others_are_refused() -> Result<()> {
@@ -54,24 +57,32 @@ async fn pods_resolve_services_and_this_machine_and_learn_at_once_what_is_not_th
     Api::namespaced(bed.client.clone(), &namespace).create(&PostParams::default(), &slice).await?;
 
     let mut said = Vec::new();
-    let full = format!("valkey.{namespace}.svc.cluster.local:6379");
     for (name, store) in [
         ("short", "valkey:6379".to_owned()),
-        ("full", full),
+        ("full", format!("valkey.{namespace}.svc.cluster.local:6379")),
         ("host", format!("valkey.test:{port}")),
         ("nobody", "valkey.example.org:6379".to_owned()),
     ] {
-        let args = ["players", "get", "1", "--store-address", &store];
-        let (_, text) = bed.run(&namespace, &once(name, "operator", &args)).await?;
-        said.push(if text.contains("no such player") {
-            "connected"
-        } else if text.contains("Name or service not known") {
-            "no such name"
-        } else {
-            anyhow::bail!("{name}: {text}")
-        });
+        said.push(ask(&bed, &namespace, name, &store).await?);
     }
 
     assert_eq!(said, ["connected", "connected", "connected", "no such name"]);
     Ok(())
+}
+
+/// What a pod learns of the store at this address. A proxy on its node may not know a new Service yet.
+async fn ask(bed: &Bed, namespace: &str, name: &str, store: &str) -> Result<&'static str> {
+    let tries = AtomicU32::new(0);
+    eventually(&format!("an answer of {store}"), LIMIT, async || {
+        let name = format!("{name}-{}", tries.fetch_add(1, Ordering::Relaxed));
+        let args = ["players", "get", "1", "--store-address", store];
+        let (_, text) = bed.run(namespace, &once(&name, "operator", &args)).await?;
+        Ok(match text {
+            text if text.contains("no such player") => Some("connected"),
+            text if text.contains("Name or service not known") => Some("no such name"),
+            text if text.contains("Connection refused") => None,
+            text => anyhow::bail!("{store}: {text}"),
+        })
+    })
+    .await
 }

@@ -16,10 +16,10 @@ use nix::unistd::Pid;
 use crate::stack::process::{Lifetime, Process};
 use crate::stack::until;
 
-/// Directories that programs write to and that have no setting get new ones here: `/var/lib` on disk, the others in memory. `rshared`: a
-/// kubelet hands mounts on to pods.
-const START: &str = "mount --make-rshared / && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/log && \
-                     mount --bind \"$1\" /var/lib && : >\"$2\" && exec \"$3\"";
+/// Directories that programs write to and that have no setting get new ones here: on disk, where containers lie and their logs can be
+/// kept, `/run` in memory. `rshared`: a kubelet hands mounts on to pods.
+const START: &str = "mount --make-rshared / && mount -t tmpfs tmpfs /run && mount --bind \"$1/lib\" /var/lib && \
+                     mount --bind \"$1/log\" /var/log && : >\"$1/ready\" && exec \"$2\"";
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// As long as the kernel takes to end some hundred processes on a busy machine.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -33,11 +33,14 @@ pub(super) struct Machine {
 impl Machine {
     /// A new one with its files in `directory`, held by the program `pause`, which waits and reaps.
     pub(super) fn start(name: &'static str, directory: &Path, pause: &Path) -> Result<Self> {
-        let (disk, ready) = (directory.join("lib"), directory.join("ready"));
-        fs::create_dir_all(&disk).with_context(|| format!("could not create {}", disk.display()))?;
+        for name in ["lib", "log"] {
+            let path = directory.join(name);
+            fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
+        }
+        let ready = directory.join("ready");
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-        command.args(["sh", "-c", START, "sh"]).args([&disk, &ready]).arg(pause);
+        command.args(["sh", "-c", START, "sh"]).arg(directory).arg(pause);
         let mut holder = Process::spawn(name, command, &directory.join("machine.log"), Lifetime::Tied)?;
         until(&format!("the namespaces of {name}"), START_LIMIT, || {
             holder.check()?;
