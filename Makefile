@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo demo-operator test chaos check bench up down fmt generate setup
+.PHONY: help demo demo-operator test nodes chaos check bench up down images kind-up fmt generate setup
 
 help:
 	@echo "make ..."
@@ -31,6 +31,11 @@ test: ## run all tests, the ones against real Kafka, Valkey and Kubernetes too
 	  RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace; } || failed=$$?; \
 	wait; exit $$failed
 
+nodes: images ## tests of the cluster with real nodes that end-to-end tests run on (root)
+	@tools/setup go node
+	@tools/fetch kafka valkey kubernetes node >/dev/null
+	cargo test -p plaudit-tests --test nodes
+
 chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)
 	@tools/fetch >/dev/null
 	cargo build -q -p plaudit-tests
@@ -41,6 +46,7 @@ check: setup ## formatting, lints, licences and advisories
 	tools/go-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy -p plaudit-tests --test nodes --locked -- -D warnings
 	tools/deny
 
 bench: setup ## reports per second, CPU and memory, beside others and the synchronous design; the operator (SCENARIO=event, operator, ...)
@@ -48,6 +54,13 @@ bench: setup ## reports per second, CPU and memory, beside others and the synchr
 	@tools/fetch kafka valkey kubernetes >/dev/null
 	cargo build --release -p plaudit -p plaudit-worker -p plaudit-tests
 	cargo run --release -p plaudit-tests -- bench --scenario $(or $(SCENARIO),all)
+
+images: setup ## build the images of operator and worker without an engine, into target/images
+	@tools/image operator
+	@tools/image worker
+
+kind-up: ## a kind cluster with the images in it (needs Docker and kind)
+	@tools/kind-up
 
 fmt: ## format the code
 	cargo fmt --all

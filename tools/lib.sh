@@ -13,3 +13,5 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; 
 go_kubernetes() {
   CGO_ENABLED=0 GOTOOLCHAIN=auto GOFLAGS="${GOFLAGS:-} -trimpath -buildvcs=false -tags=grpcnotrace -gcflags=all=-dwarf=false" nice go "$@"
 }
+# the workspace's own
+version() { sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1; }

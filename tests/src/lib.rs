@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chaos;
 pub mod checker;
+pub mod cluster;
 pub mod demo;
 pub mod direct;
 pub mod example;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use plaudit_tests::stack::background::{self, Endpoints};
 use plaudit_tests::stack::shared;
-use plaudit_tests::{bench, chaos, checker, demo, direct, example, model, programs, rivals, sim};
+use plaudit_tests::{bench, chaos, checker, cluster, demo, direct, example, model, programs, rivals, sim};
 
 #[derive(Debug, Parser)]
 #[command(name = "plaudit-tests", about = "Real Kafka and Valkey for trying, testing and measuring Plaudit")]
@@ -23,6 +23,7 @@ enum Command {
     Up,
     /// Stop what `up` started and remove its data
     Down,
+    Cluster(cluster::Args),
     Chaos(chaos::Args),
     Check(checker::Args),
     Sim(sim::Args),
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
         Command::Demo(args) => ensure_passed(demo::run(&args)?),
         Command::Up => up(),
         Command::Down => down(),
+        Command::Cluster(args) => args.run(),
         Command::Chaos(args) => args.run(),
         Command::Check(args) => args.run(),
         Command::Sim(args) => args.run(),

@@ -31,9 +31,10 @@ struct State {
     servers: Vec<Server>,
 }
 
+/// A process in the background.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Server {
+pub(crate) struct Server {
     name: String,
     pid: i32,
     /// In clock ticks after boot, as /proc tells it.
@@ -95,19 +96,21 @@ fn add_kafka(
 }
 
 impl Server {
-    fn of(name: &str, pid: Option<u32>) -> Result<Self> {
+    /// A running one; its command line has `name` in it.
+    pub(crate) fn of(name: &str, pid: Option<u32>) -> Result<Self> {
         let pid = pid.with_context(|| format!("{name} is not running"))?.cast_signed();
         let start_ticks = start_ticks(pid).with_context(|| format!("{name} has just ended"))?;
         Ok(Self { name: name.to_owned(), pid, start_ticks })
     }
 
-    fn is_alive(&self) -> bool {
+    pub(crate) fn is_alive(&self) -> bool {
         // after a reboot even both numbers could meet again
         let command = fs::read_to_string(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
         start_ticks(self.pid) == Some(self.start_ticks) && command.contains(&self.name)
     }
 
-    fn stop(&self) -> Result<()> {
+    /// SIGTERM, and SIGKILL when it does not end.
+    pub(crate) fn stop(&self) -> Result<()> {
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             if !self.is_alive() {
                 return Ok(());

@@ -34,6 +34,8 @@ pub struct KafkaOptions {
     pub heap_megabytes: u32,
     /// More lines for `server.properties`; they win over ours.
     pub properties: Vec<(String, String)>,
+    /// Where it listens, and what it tells its clients to use: an address of this machine.
+    pub host: Ipv4Addr,
     /// So many ways to the broker through a proxy each, besides the direct one ([`Kafka::route`]).
     pub routes: usize,
 }
@@ -60,7 +62,7 @@ pub struct Kafka {
 impl Default for KafkaOptions {
     fn default() -> Self {
         // 192 MB works too; this leaves room for a backlog being read by several workers
-        Self { heap_megabytes: 384, properties: Vec::new(), routes: 0 }
+        Self { heap_megabytes: 384, properties: Vec::new(), host: Ipv4Addr::LOCALHOST, routes: 0 }
     }
 }
 
@@ -100,9 +102,9 @@ impl Kafka {
         Ok(kafka)
     }
 
-    /// `127.0.0.1:PORT`, the same after a restart.
+    /// `HOST:PORT`, the same after a restart.
     pub fn bootstrap(&self) -> String {
-        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+        format!("{}:{}", self.options.host, self.port)
     }
 
     /// The proxy of a route. A client that begins at its address meets the broker only there.
@@ -216,8 +218,8 @@ impl Kafka {
         }
         let properties = self.directory.join("server.properties");
         let routes: Vec<_> = self.routes.iter().map(|route| (route.port, route.proxy.port())).collect();
-        let text =
-            properties::text(self.port, self.controller_port, &routes, &data, &self.options.properties);
+        let ports = (self.port, self.controller_port);
+        let text = properties::text(self.options.host, ports, &routes, &data, &self.options.properties);
         fs::write(&properties, text).with_context(|| format!("could not write {}", properties.display()))
     }
 

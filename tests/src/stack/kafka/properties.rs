@@ -3,17 +3,17 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// `routes` are pairs of a listener's port and the port of the proxy that clients of that listener have to use; `more` wins.
+/// Clients come to `host` and the first of `ports`; the second is the controller's, on 127.0.0.1. `routes` are pairs of a listener's port and the port of the proxy that clients of that listener have to use; `more` wins.
 pub(super) fn text(
-    port: u16,
-    controller_port: u16,
+    host: Ipv4Addr,
+    (port, controller_port): (u16, u16),
     routes: &[(u16, u16)],
     data: &Path,
     more: &[(String, String)],
 ) -> String {
     const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
-    let mut listeners = format!("PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}");
-    let mut advertised = format!("PLAINTEXT://{HOST}:{port}");
+    let mut listeners = format!("PLAINTEXT://{host}:{port},CONTROLLER://{HOST}:{controller_port}");
+    let mut advertised = format!("PLAINTEXT://{host}:{port}");
     let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
     for (at, (listener, proxy)) in routes.iter().enumerate() {
         listeners.push_str(&format!(",ROUTE{at}://{HOST}:{listener}"));

@@ -3,7 +3,7 @@
 //! Kubernetes has no list of users: a client certificate's common name is the user, its organizations are the groups.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -55,11 +55,15 @@ impl Authority {
         self.certificate.der().to_vec()
     }
 
-    /// For a server on 127.0.0.1.
-    pub(super) fn server(&self) -> Result<Identity> {
+    /// For a server that clients reach by these addresses and names.
+    pub(super) fn server(&self, name: &str, addresses: &[IpAddr], names: &[&str]) -> Result<Identity> {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
-        params.subject_alt_names = vec![SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))];
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.subject_alt_names = addresses.iter().map(|address| SanType::IpAddress(*address)).collect();
+        for name in names {
+            let name = (*name).try_into().with_context(|| format!("{name} is no name of a server"))?;
+            params.subject_alt_names.push(SanType::DnsName(name));
+        }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.issue(params)
     }

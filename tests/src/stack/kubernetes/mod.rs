@@ -1,24 +1,26 @@
-//! A cluster is a real Kubernetes API server with its etcd and the controllers that make Deployments into pods, without nodes.
+//! A cluster is a real Kubernetes API server with its etcd and the controllers that make Deployments into pods; with nodes or without.
 //!
-//! Nothing runs pods: a [`kubelet`] says of them what a node would, and may play them by processes. Everything else is as in any cluster:
-//! schemas and their rules, access rights, watches, owner references, finalizers, disruption budgets.
+//! Without, nothing runs pods: a [`kubelet`] says of them what a node would, and may play them by processes. Everything else is as in any
+//! cluster: schemas and their rules, access rights, watches, owner references, finalizers, disruption budgets. Nodes ([`ClusterOptions::nodes`])
+//! are real, and need root.
 
 mod access;
 mod authority;
 pub mod fault;
 mod flags;
 pub mod kubelet;
+mod nodes;
 mod ready;
 mod server;
 pub mod table;
 mod thread;
+mod with_nodes;
 
-use std::future::Future;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, OnceLock};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
@@ -30,12 +32,12 @@ use serde_json::json;
 use self::access::{MASTERS, Proof};
 use self::authority::Authority;
 use self::flags::{ApiServerFiles, Ports};
+use self::nodes::{Nodes, network};
+pub use self::ready::eventually;
 use self::server::Server;
+pub use self::with_nodes::{clean_nodes, load};
 use super::ports::{free_port, lost_port};
 use super::{fetch, scratch, unique_name};
-
-/// Between two questions of [`eventually`].
-const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 /// What a test may want to differ.
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub struct ClusterOptions {
     pub controllers: bool,
     /// Install our CRD, and wait until it serves.
     pub crd: bool,
+    /// So many nodes that run pods, at most 9; with any, `controllers` are needed, and a machine has room for one such cluster.
+    pub nodes: u8,
     /// More flags for the API server.
     pub api_server: Vec<String>,
 }
@@ -52,6 +56,7 @@ pub struct ClusterOptions {
 #[derive(Debug)]
 pub struct Cluster {
     directory: PathBuf,
+    address: Ipv4Addr,
     ports: Ports,
     authority: Authority,
     admin: Proof,
@@ -60,11 +65,12 @@ pub struct Cluster {
     controllers: Option<Server>,
     api_server: Server,
     etcd: Server,
+    nodes: Option<Mutex<Nodes>>,
 }
 
 impl Default for ClusterOptions {
     fn default() -> Self {
-        Self { controllers: true, crd: true, api_server: Vec::new() }
+        Self { controllers: true, crd: true, nodes: 0, api_server: Vec::new() }
     }
 }
 
@@ -77,23 +83,6 @@ pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
     SHARED
         .get_or_init(|| Cluster::start(ClusterOptions::default()).unwrap_or_else(|error| panic!("{error:#}")))
-}
-
-/// Asks `probe` every 25 ms until it answers `Some`; fails with `what` (a noun phrase) when `limit` is over, at once when `probe` fails.
-pub async fn eventually<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> Result<T>
-where
-    F: Future<Output = Result<Option<T>>>,
-{
-    let begin = Instant::now();
-    loop {
-        if let Some(value) = probe().await? {
-            return Ok(value);
-        }
-        if begin.elapsed() >= limit {
-            bail!("waited {limit:?} in vain for {what}");
-        }
-        tokio::time::sleep(ASK_AGAIN).await;
-    }
 }
 
 impl Cluster {
@@ -117,41 +106,45 @@ impl Cluster {
         let programs = fetch::part("kubernetes")?;
         let directory = scratch::directory("kubernetes")?;
         let ports = Ports { etcd: free_port()?, etcd_peer: free_port()?, api_server: free_port()? };
-        let url = flags::url("https", ports.api_server);
+        // first, since the API server listens on their network
+        let nodes = if options.nodes > 0 { Some(Nodes::open(&directory, options.nodes)?) } else { None };
+        let address = if nodes.is_some() { network::HOST } else { Ipv4Addr::LOCALHOST };
+        let url = flags::api_url(address, ports);
         let authority = Authority::new(directory.join("pki"))?;
-        let files = ApiServerFiles {
-            authority: authority.file(),
-            server: authority.server()?,
-            token_keys: authority.key_pair("tokens")?,
-        };
+        let files = ApiServerFiles::issue(&authority, address)?;
         let admin = Proof::Certificate(authority.client("admin", &[MASTERS])?);
-        let mut api_server = flags::api_server(ports, &files);
+        let mut api_server = flags::api_server(address, ports, &files);
         api_server.extend(options.api_server.iter().cloned());
         let controllers = if options.controllers {
-            let arguments = flags::controller_manager(&access::kubeconfig(&url, &authority, &admin)?);
+            let for_pods = nodes.is_some().then(|| authority.file());
+            let kubeconfig = access::kubeconfig(&url, &authority, &admin)?;
+            let arguments = flags::controller_manager(&kubeconfig, for_pods.as_deref());
             Some(Server::new("kube-controller-manager", &programs, &directory, arguments)?)
         } else {
             None
         };
-        let cluster = Self {
+        let mut cluster = Self {
             etcd: Server::new("etcd", &programs, &directory, flags::etcd(ports, &directory.join("data")))?,
             api_server: Server::new("kube-apiserver", &programs, &directory, api_server)?,
             directory,
+            address,
             ports,
             authority,
             admin,
             options,
             controllers,
+            nodes: nodes.map(Mutex::new),
         };
         cluster.etcd.launch()?;
         cluster.api_server.launch()?;
         thread::blocking(cluster.become_ready())?;
+        cluster.join_nodes()?;
         Ok(cluster)
     }
 
-    /// `https://127.0.0.1:PORT`, the same after a restart.
+    /// `https://ADDRESS:PORT`, the same after a restart.
     pub fn url(&self) -> String {
-        flags::url("https", self.ports.api_server)
+        flags::api_url(self.address, self.ports)
     }
 
     /// A client that may do everything. Each belongs to the async runtime it is made in.
@@ -271,6 +264,8 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        // pods first: they would only complain
+        self.nodes.take();
         for server in
             [self.controllers.as_ref(), Some(&self.api_server), Some(&self.etcd)].into_iter().flatten()
         {

@@ -1,21 +1,22 @@
 //! Ready is when a cluster does what a test needs of it: answers, has our resource, makes service accounts.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, CustomResourceExt};
 use plaudit_crds::AchievementPipeline;
 
-use super::eventually;
 use super::server::Server;
 
 /// A start takes 4 to 6 seconds on two free cores; tests start several at once.
 const LIMIT: Duration = Duration::from_secs(90);
 const CHECK_AGAIN: Duration = Duration::from_millis(100);
+/// Between two questions of [`eventually`].
+const ASK_AGAIN: Duration = Duration::from_millis(25);
 
 /// `work`, or the end of a server's log as soon as one has ended.
 pub(super) async fn while_running<T>(
@@ -67,4 +68,21 @@ pub(super) async fn install_crd(client: &Client) -> Result<()> {
             .then_some(()))
     };
     eventually("an established CRD", LIMIT, established).await
+}
+
+/// Asks `probe` every 25 ms until it answers `Some`; fails with `what` (a noun phrase) when `limit` is over, at once when `probe` fails.
+pub async fn eventually<T, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<Option<T>>>,
+{
+    let begin = Instant::now();
+    loop {
+        if let Some(value) = probe().await? {
+            return Ok(value);
+        }
+        if begin.elapsed() >= limit {
+            bail!("waited {limit:?} in vain for {what}");
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
 }

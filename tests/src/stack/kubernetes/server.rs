@@ -1,5 +1,6 @@
 //! A server here is one of Kubernetes' programs with its flags; its log is a file of the same name.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,8 @@ pub(super) struct Server {
     name: &'static str,
     program: PathBuf,
     arguments: Vec<String>,
+    /// Words before its own, which start it somewhere else.
+    before: Vec<String>,
     log: PathBuf,
     process: Mutex<Option<Process>>,
 }
@@ -28,14 +31,24 @@ impl Server {
     ) -> Result<Self> {
         let program = programs.join(name);
         ensure!(program.exists(), "there is no {name} in {} (KUBEBUILDER_ASSETS?)", programs.display());
-        let log = directory.join(format!("{name}.log"));
-        Ok(Self { name, program, arguments, log, process: Mutex::new(None) })
+        Ok(Self::of(name, program, directory, arguments))
+    }
+
+    /// The program `name` that this machine has anyway.
+    pub(super) fn installed(name: &'static str, directory: &Path, arguments: Vec<String>) -> Self {
+        Self::of(name, PathBuf::from(name), directory, arguments)
+    }
+
+    /// The same, started by the command `before`.
+    pub(super) fn inside(self, before: Vec<String>) -> Self {
+        Self { before, ..self }
     }
 
     /// Starts it, and does not wait until it serves.
     pub(super) fn launch(&self) -> Result<()> {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments);
+        let mut words = self.before.iter().map(OsStr::new).chain([self.program.as_os_str()]);
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).args(&self.arguments);
         *self.process() = Some(Process::spawn(self.name, command, &self.log, Lifetime::Tied)?);
         Ok(())
     }
@@ -57,6 +70,11 @@ impl Server {
 
     pub(super) fn pid(&self) -> Option<u32> {
         self.process().as_ref().map(Process::pid)
+    }
+
+    fn of(name: &'static str, program: PathBuf, directory: &Path, arguments: Vec<String>) -> Self {
+        let log = directory.join(format!("{name}.log"));
+        Self { name, program, arguments, before: Vec::new(), log, process: Mutex::new(None) }
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {

@@ -29,6 +29,8 @@ pub struct ValkeyOptions {
     pub append_fsync: &'static str,
     /// Bytes of data above which writes are refused (`maxmemory`, with `noeviction`); 0 is no limit.
     pub max_memory_bytes: u64,
+    /// Where it listens: an address of this machine.
+    pub host: Ipv4Addr,
     /// More settings, by name; they win over ours.
     pub settings: Vec<(String, String)>,
     /// A library to take the place of the allocator that the server was built with.
@@ -51,6 +53,7 @@ impl Default for ValkeyOptions {
             append_only: true,
             append_fsync: "everysec",
             max_memory_bytes: 0,
+            host: Ipv4Addr::LOCALHOST,
             settings: Vec::new(),
             allocator: None,
         }
@@ -95,9 +98,9 @@ impl Valkey {
         Self { port, directory, options, lifetime, process: Mutex::new(None) }
     }
 
-    /// `127.0.0.1:PORT`, the same after a restart.
+    /// `HOST:PORT`, the same after a restart.
     pub fn address(&self) -> String {
-        format!("{}:{}", Ipv4Addr::LOCALHOST, self.port)
+        format!("{}:{}", self.options.host, self.port)
     }
 
     /// Process number; `None` while it is stopped.
@@ -182,7 +185,9 @@ impl Valkey {
     fn settings(&self) -> Vec<(String, String)> {
         let options = &self.options;
         let ours = [
-            ("bind", Ipv4Addr::LOCALHOST.to_string()),
+            ("bind", options.host.to_string()),
+            // or it would answer only to this machine, having no password
+            ("protected-mode", if options.host.is_loopback() { "yes" } else { "no" }.to_owned()),
             ("port", self.port.to_string()),
             ("dir", self.directory.display().to_string()),
             ("save", String::new()),

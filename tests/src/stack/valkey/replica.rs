@@ -1,7 +1,6 @@
 //! Replication: a second server that holds what the first one held a moment ago.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 
 use anyhow::{Context, Result};
 use redis::Connection;
@@ -15,7 +14,7 @@ impl Valkey {
     /// Makes it a replica of `primary`; [`Valkey::wait_for_sync`] waits for the data.
     pub fn follow(&self, primary: &Self) -> Result<()> {
         let mut command = redis::cmd("REPLICAOF");
-        command.arg(Ipv4Addr::LOCALHOST.to_string()).arg(primary.port).exec(&mut self.connect()?)?;
+        command.arg(primary.options.host.to_string()).arg(primary.port).exec(&mut self.connect()?)?;
         Ok(())
     }
 

@@ -1,0 +1,37 @@
+# Plaudit's images: docker build --target operator|worker. tools/image makes the same without an engine; tools/image-root says what is in them.
+# Not run where it was written, which has no engine; tools/image and its checks were.
+# trixie's own `rustup` or rust-toolchain.toml could differ; the toolchain is the one that the image brings.
+ARG BASE=rust:1.95.0-slim-bookworm
+ARG VERSION=dev
+
+FROM ${BASE} AS build
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config protobuf-compiler zlib1g-dev && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN tools/image-root operator /operator && tools/image-root worker /worker
+
+FROM scratch AS operator
+ARG VERSION
+COPY --from=build /operator /
+LABEL org.opencontainers.image.title="plaudit-operator" \
+      org.opencontainers.image.description="Keeps players' achievements: reports from Kafka, records in Redis or Valkey" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+ENV PATH=/usr/local/bin
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/plaudit"]
+
+FROM scratch AS worker
+ARG VERSION
+COPY --from=build /worker /
+LABEL org.opencontainers.image.title="plaudit-worker" \
+      org.opencontainers.image.description="Keeps players' achievements: reports from Kafka, records in Redis or Valkey" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}"
+ENV PATH=/usr/local/bin
+USER 65532:65532
+ENTRYPOINT ["/usr/local/bin/plaudit-worker"]
+
+# both programs, for compose.yaml: `plaudit local` runs workers as processes
+FROM operator AS local
+COPY --from=worker /usr/local/bin/plaudit-worker /usr/local/bin/plaudit-worker
