@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod chart;
 pub mod checker;
 pub mod demo;
 pub mod direct;
