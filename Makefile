@@ -23,10 +23,10 @@ up: setup ## start Kafka and Valkey in the background and say what to try with t
 down: ## stop what `make up` started
 	@cargo run -q -p plaudit-tests -- down
 
-# Kubernetes takes minutes to build, once, so that starts first. Its tests come after the longest others, and wait for it if need be.
+# Kubernetes and Helm 3 take minutes to build, once, so that starts first. Their tests wait for it if need be.
 test: ## run all tests, the ones against real Kafka, Valkey and Kubernetes too
 	@tools/setup go
-	@tools/fetch kubernetes >/dev/null & failed=0; \
+	@tools/fetch kubernetes helm helm3 kubeconform schemas promtool >/dev/null & failed=0; \
 	{ tools/fetch kafka valkey python >/dev/null && tools/go-build examples/go >/dev/null && \
 	  RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace; } || failed=$$?; \
 	wait; exit $$failed
@@ -65,9 +65,11 @@ kind-up: ## a kind cluster with the images in it (needs Docker and kind)
 fmt: ## format the code
 	cargo fmt --all
 
-generate: ## write the generated files again (CRD YAML, metrics tables); the tests fail when they are out of date
+generate: ## write the generated files again (CRD, metrics tables, parts of the chart and what it renders); tests fail when they are old
+	@tools/setup go
 	UPDATE_GENERATED=1 cargo test -q -p plaudit-crds --test it committed
 	UPDATE_GENERATED=1 cargo test -q -p plaudit-worker -p plaudit --lib documented
+	UPDATE_GENERATED=1 cargo test -q -p plaudit-tests --test packaging committed -- --test-threads=1
 
 setup:
 	@tools/setup

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and which exit status it ends with.
 
+mod check;
 mod crd;
 mod import;
 mod local;
@@ -30,6 +31,8 @@ enum Command {
     Crd,
     /// Look after the pipelines of a Kubernetes cluster.
     Operator(operator::Args),
+    /// Ask the operators of a cluster whether they are ready and one of them leads.
+    Check(check::Args),
     /// Show what the operator would do with a pipeline: its decision and the objects it applies.
     Plan(plan::Args),
     /// Print the rights that the operator needs, as Roles.
@@ -92,6 +95,7 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
     match command {
         Command::Crd => crd::run(),
         Command::Operator(args) => operator::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Rbac(args) => rbac::run(&args),
         Command::Local(args) => local::run(&args),

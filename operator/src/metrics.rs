@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plaudit_crds::{AchievementPipelineStatus, LastDecision, Paused};
 use plaudit_worker::exposition::Builder;
 use plaudit_worker::process;
 use prometheus::{CounterVec, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
@@ -53,6 +54,11 @@ pub struct Metrics {
     workers_wanted: IntGaugeVec,
     workers_ready: IntGaugeVec,
     lag_records: IntGaugeVec,
+    lag_seconds: IntGaugeVec,
+    max_lag_seconds: IntGaugeVec,
+    ready: IntGaugeVec,
+    suspended: IntGaugeVec,
+    scaling_paused: IntGaugeVec,
     resident: IntGauge,
 }
 
@@ -124,6 +130,31 @@ impl Metrics {
                 "Records behind the log end, by pipeline; absent while unknown.",
                 &PIPELINE,
             )?,
+            lag_seconds: new.gauges(
+                "lag_seconds",
+                "Age of the oldest record that waits, by pipeline; absent while unknown.",
+                &PIPELINE,
+            )?,
+            max_lag_seconds: new.gauges(
+                "max_lag_seconds",
+                "How old that record may become: scaling.maxLagSeconds of the pipeline.",
+                &PIPELINE,
+            )?,
+            ready: new.gauges(
+                "pipeline_ready",
+                "1 while a pipeline's condition Ready is true, else 0.",
+                &PIPELINE,
+            )?,
+            suspended: new.gauges(
+                "pipeline_suspended",
+                "1 while a pipeline is suspended, else 0.",
+                &PIPELINE,
+            )?,
+            scaling_paused: new.gauges(
+                "scaling_paused",
+                "1 while scaling.paused of a pipeline leaves workers alone in a direction, else 0.",
+                &PIPELINE,
+            )?,
             resident: new.gauge("resident_memory_bytes", "Resident memory of the process.")?,
             registry: {
                 let build = new.gauges("build_info", "1; the version is in the label.", &["version"])?;
@@ -162,9 +193,20 @@ impl Metrics {
         self.lag_errors.with_label_values(&[kind]).inc_by(errors);
     }
 
-    /// A decision; `reason` is the word that the status shows.
-    pub fn decided(&self, reason: &str) {
-        self.decisions.with_label_values(&[reason]).inc();
+    /// A decision about a pipeline, and what it was made from.
+    pub fn decided(&self, namespace: &str, pipeline: &str, decision: &LastDecision) {
+        self.decisions.with_label_values(&[&decision.reason]).inc();
+        let (labels, inputs) = ([namespace, pipeline], &decision.inputs);
+        set(&self.lag_seconds, labels, inputs.lag_seconds);
+        set(&self.max_lag_seconds, labels, Some(inputs.max_lag_seconds.into()));
+        set(&self.suspended, labels, Some(inputs.suspend.into()));
+        set(&self.scaling_paused, labels, Some((inputs.paused != Paused::None).into()));
+    }
+
+    /// What a pipeline's status says.
+    pub fn told(&self, namespace: &str, pipeline: &str, status: &AchievementPipelineStatus) {
+        let is_ready = status.conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True");
+        set(&self.ready, [namespace, pipeline], Some(is_ready.into()));
     }
 
     pub fn late(&self, by: Duration) {
@@ -186,23 +228,36 @@ impl Metrics {
 
     /// `None`: unknown, which is not 0.
     pub fn lag(&self, namespace: &str, pipeline: &str, records: Option<u64>) {
-        match records {
-            Some(records) => self.lag_records.with_label_values(&[namespace, pipeline]).set(gauge(records)),
-            None => drop(self.lag_records.remove_label_values(&[namespace, pipeline])),
-        }
+        set(&self.lag_records, [namespace, pipeline], records.map(gauge));
     }
 
     /// A pipeline that is gone keeps no series.
     pub fn forget(&self, namespace: &str, pipeline: &str) {
-        for gauges in [&self.workers_wanted, &self.workers_ready, &self.lag_records] {
-            // It has none where nothing was decided yet.
-            let _ = gauges.remove_label_values(&[namespace, pipeline]);
-        }
+        let all = [
+            &self.workers_wanted,
+            &self.workers_ready,
+            &self.lag_records,
+            &self.lag_seconds,
+            &self.max_lag_seconds,
+            &self.ready,
+            &self.suspended,
+            &self.scaling_paused,
+        ];
+        all.into_iter().for_each(|gauges| set(gauges, [namespace, pipeline], None));
     }
 
     /// Refreshes what is read, not counted.
     pub fn refresh(&self) {
         self.resident.set(gauge(process::resident_bytes()));
+    }
+}
+
+/// `None`: unknown, which is no series.
+fn set(gauges: &IntGaugeVec, labels: [&str; 2], value: Option<i64>) {
+    match value {
+        Some(value) => gauges.with_label_values(&labels).set(value),
+        // There is none where nothing was known yet.
+        None => drop(gauges.remove_label_values(&labels)),
     }
 }
 
@@ -212,6 +267,7 @@ fn gauge(value: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use plaudit_crds::DecisionInputs;
     use plaudit_worker::exposition;
 
     use super::*;
@@ -222,10 +278,31 @@ mod tests {
         metrics.api_request("deployments", "patch", Some(200), Duration::ZERO);
         metrics.kafka_requests("ListOffsets", 1);
         metrics.lag_queries("logEnds", 1, 0, Duration::ZERO);
-        metrics.decided("Lag");
+        metrics.decided("games", "achievements", &decision(Some(1)));
+        metrics.told("games", "achievements", &AchievementPipelineStatus::default());
         metrics.workers("games", "achievements", 1, 1);
         metrics.lag("games", "achievements", Some(1));
         metrics
+    }
+
+    fn decision(lag_seconds: Option<i64>) -> LastDecision {
+        let inputs = DecisionInputs {
+            replicas: 1,
+            ready_replicas: Some(1),
+            lag: lag_seconds,
+            lag_seconds,
+            arrivals_per_second: None,
+            worker_capacity: None,
+            partitions: Some(1),
+            lag_threshold: 1,
+            max_lag_seconds: 10,
+            min_replicas: 1,
+            max_replicas: None,
+            paused: Paused::In,
+            suspend: false,
+        };
+        let (reason, message) = ("Lag".to_owned(), String::new());
+        LastDecision { inputs, formula: None, clamps: Vec::new(), result: 1, reason, message }
     }
 
     /// UPDATE_GENERATED=1 (`make generate`) writes the file instead.
@@ -259,17 +336,27 @@ mod tests {
         };
         metrics.workers("games", "a", 3, 2);
         metrics.lag("games", "a", Some(7));
+        metrics.decided("games", "a", &decision(Some(4)));
+        metrics.told("games", "a", &AchievementPipelineStatus::default());
         let known = series();
         metrics.lag("games", "a", None);
+        metrics.decided("games", "a", &decision(None));
         let unknown = series();
         metrics.forget("games", "a");
 
         let gone = series();
 
         let line = |name: &str, value: u64| format!("{name}{{namespace=\"games\",pipeline=\"a\"}} {value}");
-        let workers = [line("workers_ready", 2), line("workers_wanted", 3)];
-        assert_eq!(known, [&[line("lag_records", 7)], &workers[..]].concat());
-        assert_eq!(unknown, workers);
+        let always = [
+            line("max_lag_seconds", 10),
+            line("pipeline_ready", 0),
+            line("pipeline_suspended", 0),
+            line("scaling_paused", 1),
+            line("workers_ready", 2),
+            line("workers_wanted", 3),
+        ];
+        assert_eq!(known, [&[line("lag_records", 7), line("lag_seconds", 4)], &always[..]].concat());
+        assert_eq!(unknown, always);
         assert_eq!(gone, Vec::<String>::new());
     }
 }

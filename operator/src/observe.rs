@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 mod admin;
-mod http;
+pub(crate) mod http;
 mod kafka;
 mod source;
 mod worker;

@@ -123,7 +123,13 @@ fn role(kind: &str, name: &str, namespace: Option<&str>, rules: &[Rule]) -> Stri
     if let Some(namespace) = namespace {
         text += &format!("  namespace: {}\n", quoted(namespace));
     }
-    text += "rules:\n";
+    format!("{text}rules:\n{}", rules_yaml(rules))
+}
+
+/// Rules as a YAML list, each below its reason.
+#[must_use]
+pub fn rules_yaml(rules: &[Rule]) -> String {
+    let mut text = String::new();
     for rule in rules {
         text += &format!("# {}\n", rule.reason);
         text += &serde_yaml::to_string(&[PolicyRule::from(rule)]).unwrap_or_default();

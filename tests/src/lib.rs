@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod chart;
 pub mod checker;
 pub mod cluster;
 pub mod demo;

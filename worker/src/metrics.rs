@@ -3,6 +3,7 @@
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::exposition::{self, Builder};
+use crate::lane::{LaneState, StopReason};
 use crate::report::Reason;
 
 /// Why a compare-and-set refused a player write.
@@ -57,6 +58,8 @@ pub struct Metrics {
     pub lost_records: IntCounter,
     pub misrouted: IntCounter,
     pub lag: IntGaugeVec,
+    pub lanes: IntGaugeVec,
+    pub blocked: IntGaugeVec,
     pub commits: IntCounterVec,
     pub rebalances: IntCounterVec,
     pub rebalance_pause: Histogram,
@@ -120,6 +123,12 @@ impl Metrics {
             misrouted: new
                 .counter("misrouted_total", "Reports whose Kafka key is missing or not the UIN.")?,
             lag: new.gauges("lag_records", "Records behind the log end, by partition.", &["partition"])?,
+            lanes: new.gauges("lanes", "Lanes of this worker, by state.", &["state"])?,
+            blocked: new.gauges(
+                "lane_blocked",
+                "1 while a lane starts, waits or has stopped, by partition and reason; absent while it runs.",
+                &["partition", "state", "reason"],
+            )?,
             commits: new.counters("commits_total", "Offset commits, by result.", &["result"])?,
             rebalances: new.counters(
                 "rebalances_total",
@@ -150,6 +159,22 @@ impl Metrics {
         ConflictKind::ALL.iter().map(|kind| self.conflicts.with_label_values(&[kind.as_str()]).get()).sum()
     }
 
+    /// What lanes are doing: partition, state and, where there is one, the reason.
+    pub fn lanes_are(&self, lanes: &[(i32, LaneState, Option<StopReason>)]) {
+        for state in LaneState::ALL {
+            let count = lanes.iter().filter(|(_, found, _)| *found == state).count();
+            self.lanes.with_label_values(&[state.as_str()]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        // What a lane was held up by is no series any more.
+        self.blocked.reset();
+        for (partition, state, reason) in lanes {
+            if let LaneState::Starting | LaneState::Waiting | LaneState::Stopped = state {
+                let reason = reason.map_or("", StopReason::as_str);
+                self.blocked.with_label_values(&[&partition.to_string(), state.as_str(), reason]).set(1);
+            }
+        }
+    }
+
     /// A counter that has not counted yet is 0, not absent: alerts on its rate see the first event.
     fn create_known_labels(&self) {
         for reason in Reason::ALL {
@@ -178,6 +203,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         metrics.lag.with_label_values(&["0"]).set(1);
         metrics.stage.with_label_values(&["load"]).observe(0.1);
+        metrics.lanes_are(&[(0, LaneState::Starting, None)]);
         metrics
     }
 
@@ -197,5 +223,28 @@ mod tests {
     #[test]
     fn counters_end_in_total_and_every_metric_says_what_it_is() {
         assert_eq!(exposition::unconventional(&metrics_with_every_label().registry, "plaudit_"), None);
+    }
+
+    #[test]
+    fn a_lane_that_is_held_up_is_seen_until_it_runs() {
+        let metrics = Metrics::new().unwrap();
+        let series = || {
+            let text = metrics.text();
+            let lines = text.lines().filter(|line| line.starts_with("plaudit_lane") && !line.ends_with(" 0"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        metrics.lanes_are(&[
+            (0, LaneState::Running, None),
+            (7, LaneState::Stopped, Some(StopReason::StoreLost)),
+        ]);
+        let held = series();
+        metrics.lanes_are(&[(0, LaneState::Running, None), (7, LaneState::Running, None)]);
+
+        let runs = series();
+
+        let blocked = "plaudit_lane_blocked{partition=\"7\",reason=\"StoreLost\",state=\"stopped\"} 1";
+        let lanes = |state: &str, count: u32| format!("plaudit_lanes{{state=\"{state}\"}} {count}");
+        assert_eq!(held, [blocked.to_owned(), lanes("running", 1), lanes("stopped", 1)]);
+        assert_eq!(runs, [lanes("running", 2)]);
     }
 }

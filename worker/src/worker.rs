@@ -138,8 +138,12 @@ impl Worker {
         self.metrics.allocated.set(gauge(process::allocated_bytes()));
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
         self.metrics.tasks.set(gauge(tasks as u64));
-        let cached: usize = self.lanes().iter().map(|lane| lane.cache_bytes.load(Ordering::Relaxed)).sum();
+        let lanes = self.lanes();
+        let cached: usize = lanes.iter().map(|lane| lane.cache_bytes.load(Ordering::Relaxed)).sum();
         self.metrics.cache_bytes.set(gauge(cached as u64));
+        let doing =
+            |lane: &Arc<LaneShared>| (lane.partition, lane.state(), lane.why().map(|(reason, _)| reason));
+        self.metrics.lanes_are(&lanes.iter().map(doing).collect::<Vec<_>>());
     }
 }
 

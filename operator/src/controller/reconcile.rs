@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -92,6 +93,7 @@ impl Look<'_> {
                 let previous = self.previous(object);
                 let generation = object.metadata.generation;
                 let status = status::rejected(&rejection, generation, previous.as_ref(), Timestamp::now());
+                self.told(object.meta(), &status);
                 self.write_status(object, previous.as_ref(), status).await?;
                 return Ok((ReconcileResult::Rejected, Some(QUIET)));
             }
@@ -103,11 +105,15 @@ impl Look<'_> {
         let refusal = self.apply(object, &pipeline, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
-        if status::stands(&pipeline, &observed, previous.as_ref()) {
+        if let Some(standing) =
+            previous.as_ref().filter(|old| status::stands(&pipeline, &observed, Some(old)))
+        {
+            self.told(object.meta(), standing);
             return Ok((ReconcileResult::Ok, Some(self.again(&observed, plan.look_again))));
         }
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
+        self.told(object.meta(), &status);
         self.write_status(object, previous.as_ref(), status).await?;
         let before = std::mem::replace(&mut lock(self.memory).source, observed.source.clone());
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
@@ -174,7 +180,7 @@ impl Look<'_> {
         }
         memory.replicas = Some(decision.replicas);
         let (metrics, Pipeline { namespace, name, .. }) = (&self.context.known.metrics, pipeline);
-        metrics.decided(&decision.record.reason);
+        metrics.decided(namespace, name, &decision.record);
         metrics.workers(namespace, name, decision.replicas, observed.ready_workers());
         metrics.lag(namespace, name, observed.lag(pipeline.starts_at_log_start()));
         decision
@@ -252,17 +258,23 @@ impl Look<'_> {
     }
 
     /// An object that this version cannot read: told in its status, and nothing of it is touched.
-    async fn undecodable(&self, meta: &kube::core::ObjectMeta, error: &str) -> Result<Looked, ApplyError> {
+    async fn undecodable(&self, meta: &ObjectMeta, error: &str) -> Result<Looked, ApplyError> {
         let (namespace, name) =
             (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let version = meta.resource_version.clone().unwrap_or_default();
         let previous = lock(self.memory).previous(&version, None);
         let status = status::undecodable(error, meta.generation, previous.as_ref(), Timestamp::now());
+        self.told(meta, &status);
         if previous.as_ref() != Some(&status) {
             apply_status(&self.context.client, (&namespace, &name), &status).await?;
             lock(self.memory).status = Some((version, status));
         }
         Ok((ReconcileResult::Rejected, None))
+    }
+
+    fn told(&self, meta: &ObjectMeta, status: &AchievementPipelineStatus) {
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        self.context.known.metrics.told(namespace.unwrap_or_default(), name.unwrap_or_default(), status);
     }
 
     /// When to look again if nothing wakes this pipeline before.

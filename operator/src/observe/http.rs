@@ -1,4 +1,4 @@
-//! A GET of one of our own workers.
+//! A GET of one of our own workers or operators.
 //!
 //! By hand, because the question is one line, the answer is small and its sender is known: an HTTP client would be the largest
 //! dependency of this program and would still need the timeout and the limit below.
@@ -15,13 +15,13 @@ const LARGEST_ANSWER: u64 = 4 * 1024 * 1024;
 
 /// Status and body of an answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 /// Asks `http://<address><path>`; `None` when there is no whole answer in time.
-pub(super) async fn get(address: &str, path: &str) -> Option<Answer> {
+pub(crate) async fn get(address: &str, path: &str) -> Option<Answer> {
     let text = tokio::time::timeout(DEADLINE, ask(address, path)).await.ok()?.ok()?;
     parse(&text)
 }

@@ -21,6 +21,8 @@ pub enum LaneState {
 }
 
 impl LaneState {
+    pub const ALL: [Self; 5] = [Self::Starting, Self::Running, Self::Waiting, Self::Stopped, Self::Draining];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",

@@ -1,0 +1,280 @@
+//! The chart on a real API server: installed, upgraded, uninstalled, and enough for an operator to lead.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, CustomResourceExt as _, ResourceExt};
+use plaudit_crds::AchievementPipeline;
+use plaudit_tests::chart::{self, Helm, MONITORING};
+use plaudit_tests::programs;
+use plaudit_tests::stack::kubernetes::kubelet::{Kubelet, Pretend};
+use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, eventually};
+use serde_json::json;
+
+use crate::cases;
+use crate::pods::restricted_namespace;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// A cluster without our CRD and with the Prometheus operator's, in name.
+pub fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| {
+        let options = ClusterOptions { crd: false, ..ClusterOptions::default() };
+        Cluster::start(options).unwrap_or_else(|error| panic!("{error:#}"))
+    })
+}
+
+fn helm() -> Result<Helm> {
+    Ok(Helm::four()?.of(cluster().kubeconfig("admin", &["system:masters"])?))
+}
+
+fn folder() -> String {
+    chart::folder().display().to_string()
+}
+
+/// Our CRD has one owner, so tests that install it take turns.
+static CRD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+fn crds() -> Result<Api<CustomResourceDefinition>> {
+    Ok(Api::all(cluster().client()?))
+}
+
+async fn remove_crd() -> Result<()> {
+    let name = AchievementPipeline::crd_name();
+    if crds()?.get_opt(name).await?.is_some() {
+        crds()?.delete(name, &Default::default()).await?;
+        eventually("the CRD to go", LIMIT, || async {
+            Ok(crds()?.get_opt(name).await?.is_none().then_some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The kinds that the monitored shapes have, with any content: what Prometheus makes of them, promtool checks.
+async fn install_monitoring() -> Result<()> {
+    for kind in MONITORING {
+        let plural = format!("{}s", kind.to_lowercase());
+        let crd = serde_json::from_value(json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.monitoring.coreos.com")},
+            "spec": {
+                "group": "monitoring.coreos.com", "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase()},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                }}}],
+            },
+        }))?;
+        match crds()?.create(&PostParams::default(), &crd).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let client = cluster().client()?;
+    eventually("the kinds to be served", LIMIT, || async {
+        let Ok(group) = client.list_api_group_resources("monitoring.coreos.com/v1").await else {
+            return Ok(None);
+        };
+        Ok((group.resources.len() == MONITORING.len()).then_some(()))
+    })
+    .await
+}
+
+/// Other namespaces that cases name.
+async fn make_namespaces() -> Result<()> {
+    for name in ["games", "more-games"] {
+        let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        match Api::all(cluster().client()?).create(&PostParams::default(), &namespace).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_installs_upgrades_leaves_crd_and_pipelines_and_installs_again() -> Result<()> {
+    let _turn = CRD.lock().await;
+    remove_crd().await?;
+    let (helm, namespace) = (helm()?, restricted_namespace().await?);
+    let _kubelet = Kubelet::start(cluster().config()?, Some(&namespace), Pretend::quick())?;
+    let within = format!("--namespace={namespace}");
+    let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
+    let pods: Api<Pod> = Api::namespaced(cluster().client()?, &namespace);
+    let ready = async || -> Result<_> {
+        let status = deployments.get("plaudit").await?.status.unwrap_or_default();
+        Ok((status.replicas, status.ready_replicas))
+    };
+
+    // --wait: pods were made in a namespace that takes restricted ones only, and became ready.
+    let notes = helm.run(&["install", "plaudit", &folder(), &within, "--wait", "--timeout=60s"])?;
+    let installed = ready().await?;
+    helm.run(&[
+        "upgrade",
+        "plaudit",
+        &folder(),
+        &within,
+        "--wait",
+        "--timeout=60s",
+        "--set=replicas=2,podDisruptionBudget.enabled=true",
+    ])?;
+    let upgraded = ready().await?;
+    let pipeline = apply_pipeline_of(&notes, &namespace).await;
+    helm.run(&["uninstall", "plaudit", &within, "--wait", "--timeout=60s"])?;
+    let left: Vec<_> =
+        deployments.list(&ListParams::default()).await?.iter().map(ResourceExt::name_any).collect();
+    let pipelines: Api<AchievementPipeline> = Api::namespaced(cluster().client()?, &namespace);
+    let kept = pipelines.list(&ListParams::default()).await?.items.len();
+    helm.run(&["install", "plaudit", &folder(), &within, "--wait", "--timeout=60s"])?;
+    let again = ready().await?;
+    helm.run(&["uninstall", "plaudit", &within])?;
+
+    assert_eq!([installed, upgraded, again], [(Some(1), Some(1)), (Some(2), Some(2)), (Some(1), Some(1))]);
+    assert_eq!((left, kept), (Vec::<String>::new(), 1));
+    pipeline.context("the pipeline in the notes")?;
+    assert!(
+        crds()?.get_opt(AchievementPipeline::crd_name()).await?.is_some(),
+        "the CRD went with the release"
+    );
+    eventually("the pods to go", LIMIT, || async {
+        Ok(pods.list(&ListParams::default()).await?.items.is_empty().then_some(()))
+    })
+    .await
+}
+
+/// Makes the pipeline that the notes show, as pasted into a shell.
+async fn apply_pipeline_of(notes: &str, namespace: &str) -> Result<()> {
+    let (_, rest) = notes.split_once("<<'PIPELINE'\n").context("no pipeline in the notes")?;
+    let (text, _) = rest.split_once("PIPELINE\n").context("no end of the pipeline in the notes")?;
+    let text: String =
+        text.lines().map(|line| format!("{}\n", line.strip_prefix("   ").unwrap_or(line))).collect();
+    let mut pipeline: AchievementPipeline = serde_yaml::from_str(&text).context(text)?;
+    pipeline.metadata.namespace = Some(namespace.to_owned());
+    Api::namespaced(cluster().client()?, namespace).create(&PostParams::default(), &pipeline).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_shape_is_taken_by_the_api_server() -> Result<()> {
+    install_monitoring().await?;
+    make_namespaces().await?;
+    let helm = helm()?;
+    for case in cases::all()? {
+        let namespace = cluster().namespace("shape").await?;
+        let (within, values) =
+            (format!("--namespace={namespace}"), format!("--values={}", case.values().display()));
+        let folder = folder();
+        let arguments = [folder.as_str(), &within, &values, "--set=crds.install=false"];
+
+        helm.run(&[&["install", "plaudit"][..], &arguments].concat()).with_context(|| case.name.clone())?;
+        helm.run(&["uninstall", "plaudit", &within]).with_context(|| case.name.clone())?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_with_the_charts_rights_leads_and_plaudit_check_says_so() -> Result<()> {
+    let _turn = CRD.lock().await;
+    remove_crd().await?;
+    let (helm, namespace) = (helm()?, cluster().namespace("operator").await?);
+    let within = format!("--namespace={namespace}");
+    helm.run(&["install", "plaudit", &folder(), &within])?;
+    let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
+    let template = deployments.get("plaudit").await?.spec.context("a spec")?.template;
+    let pod = template.spec.context("a pod")?;
+    let account = pod.service_account_name.context("an account")?;
+    let kubeconfig = cluster().service_account_kubeconfig(&namespace, &account).await?;
+
+    let missing = check("127.0.0.1:1")?;
+    let mut command = Command::new(programs::find("plaudit-under-test")?);
+    command
+        .args(pod.containers[0].args.iter().flatten())
+        // What a pod has and this process lacks: an address of its own, and its namespace in a file.
+        .args(["--admin-address", "127.0.0.1:0", "--lease-namespace", &namespace])
+        .env("KUBECONFIG", &kubeconfig);
+    let operator = Operator::start(command)?;
+    let running = check(&operator.address)?;
+    helm.run(&["uninstall", "plaudit", &within])?;
+
+    assert_eq!(missing, (false, "plaudit: 127.0.0.1:1: 127.0.0.1:1 does not answer\n".to_owned()));
+    let said = format!("1 ready; {} leads and has read the pipelines\n", operator.address);
+    assert_eq!(running, (true, said));
+    Ok(())
+}
+
+/// An operator's process; it ends with its handle.
+struct Operator {
+    child: Child,
+    address: String,
+}
+
+impl Operator {
+    fn start(mut command: Command) -> Result<Self> {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
+            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+            Some(line["address"].as_str()?.to_owned())
+        });
+        // Read on, so that the pipe does not fill.
+        std::thread::spawn(move || lines.for_each(drop));
+        Ok(Self { child, address: address.context("the operator said no address")? })
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Whether `plaudit check` is content, and what it says.
+fn check(address: &str) -> Result<(bool, String)> {
+    let program: PathBuf = programs::find("plaudit-under-test")?;
+    let seconds = if address.ends_with(":1") { "0" } else { "30" };
+    let output =
+        Command::new(program).args(["check", "--address", address, "--timeout-seconds", seconds]).output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.success(), String::from_utf8(said)?))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn view_and_edit_reach_pipelines() -> Result<()> {
+    let _turn = CRD.lock().await;
+    remove_crd().await?;
+    let (helm, namespace) = (helm()?, cluster().namespace("people").await?);
+    let within = format!("--namespace={namespace}");
+    helm.run(&["install", "plaudit", &folder(), &within])?;
+    let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(cluster().client()?);
+    let labelled = |role: &str| format!("rbac.authorization.k8s.io/aggregate-to-{role}=true");
+    let mut found = Vec::new();
+    for role in ["view", "edit", "admin"] {
+        let list = roles.list(&ListParams::default().labels(&labelled(role))).await?;
+        let ours = list.items.iter().filter(|found| found.name_any().starts_with(&namespace));
+        let rules = ours.flat_map(|role| role.rules.iter().flatten());
+        let verbs: BTreeSet<String> = rules.flat_map(|rule| rule.verbs.iter().cloned()).collect();
+        found.push(verbs.into_iter().collect::<Vec<_>>().join(" "));
+    }
+    helm.run(&["uninstall", "plaudit", &within])?;
+
+    let all = "create delete deletecollection get list patch update watch";
+    assert_eq!(found, ["get list watch", all, all]);
+    ensure!(
+        roles.list(&ListParams::default()).await?.iter().all(|role| !role.name_any().starts_with(&namespace))
+    );
+    Ok(())
+}

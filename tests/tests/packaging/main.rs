@@ -1,0 +1,9 @@
+//! What is tested of the Helm chart: one test for each promise.
+
+mod cases;
+mod contradictions;
+mod generated;
+mod install;
+mod monitoring;
+mod pods;
+mod render;
