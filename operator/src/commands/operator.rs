@@ -55,7 +55,7 @@ struct ElectionArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct WorkerArgs {
     /// The workers' image.
-    #[arg(long, env = "PLAUDIT_WORKER_IMAGE", value_name = "IMAGE", default_value = concat!("plaudit-worker:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, env = "PLAUDIT_WORKER_IMAGE", value_name = "IMAGE", default_value = concat!("plaudit/worker:", env!("CARGO_PKG_VERSION")))]
     worker_image: String,
     /// When the image is pulled: Always, IfNotPresent or Never; without it Kubernetes' own default.
     #[arg(long, env = "PLAUDIT_IMAGE_PULL_POLICY", value_name = "POLICY", value_parser = ["Always", "IfNotPresent", "Never"])]

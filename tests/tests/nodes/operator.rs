@@ -66,7 +66,9 @@ async fn an_operator_in_a_pod_runs_workers_that_store_reports_and_drain_when_rep
     let old: Vec<String> = first.iter().map(kube::ResourceExt::name_any).collect();
     let follow = LogParams { follow: true, ..LogParams::default() };
     let log = pods.log_stream(&old[0], &follow).await?;
-    let change = Patch::Merge(json!({"spec": {"pods": {"annotations": {"example.com/try": "2"}}}}));
+    let change = Patch::Merge(
+        json!({"spec": {"worker": {"template": {"metadata": {"annotations": {"example.com/try": "2"}}}}}}),
+    );
     pipelines.patch("achievements", &PatchParams::default(), &change).await?;
     let second = ready_pods(&bed, &namespace, 2, &old).await?;
     let lines: Vec<String> = log.lines().try_collect().await?;
