@@ -35,7 +35,11 @@ pub fn cluster() -> &'static Cluster {
 }
 
 fn helm() -> Result<Helm> {
-    Ok(Helm::four()?.of(cluster().kubeconfig("admin", &["system:masters"])?))
+    helm_of(Helm::four()?)
+}
+
+fn helm_of(helm: Helm) -> Result<Helm> {
+    Ok(helm.of(cluster().kubeconfig("admin", &["system:masters"])?))
 }
 
 fn folder() -> String {
@@ -153,6 +157,27 @@ async fn it_installs_upgrades_leaves_crd_and_pipelines_and_installs_again() -> R
         Ok(pods.list(&ListParams::default()).await?.items.is_empty().then_some(()))
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn helm_4_upgrades_what_helm_3_installed() -> Result<()> {
+    let _turn = CRD.lock().await;
+    remove_crd().await?;
+    let namespace = cluster().namespace("helm3").await?;
+    let within = format!("--namespace={namespace}");
+    let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
+    let replicas =
+        async || -> Result<_> { Ok(deployments.get("plaudit").await?.spec.and_then(|spec| spec.replicas)) };
+
+    helm_of(Helm::three()?)?.run(&["install", "plaudit", &folder(), &within])?;
+    let installed = replicas().await?;
+    helm()?.run(&["upgrade", "plaudit", &folder(), &within, "--set=replicas=2"])?;
+    let upgraded = replicas().await?;
+    helm_of(Helm::three()?)?.run(&["uninstall", "plaudit", &within])?;
+
+    assert_eq!([installed, upgraded], [Some(1), Some(2)]);
+    assert!(deployments.list(&ListParams::default()).await?.items.is_empty());
+    Ok(())
 }
 
 /// Makes the pipeline that the notes show, as pasted into a shell.
