@@ -141,7 +141,9 @@ fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verd
     {
         return Verdict::new("False", reason, message);
     }
-    match first("False").or_else(|| first("Unknown")) {
+    // Without a worker nobody can say how the store is; where none has to run, that is no fault.
+    let rests = pipeline.scaling.min_replicas == 0 && store.status == "Unknown" && source.status == "True";
+    match first("False").or_else(|| first("Unknown").filter(|_| !rests)) {
         Some(part) => Verdict { status: "False", ..part.clone() },
         None => Verdict::new("True", "Available", "reports are read, merged and stored"),
     }
@@ -399,6 +401,29 @@ mod tests {
                 Some(1),
                 Some(0)
             )
+        );
+    }
+
+    #[test]
+    fn a_pipeline_that_may_rest_is_ready_without_workers_and_another_is_not() {
+        let silent = SourceState::Failed { reason: "KafkaUnreachable", message: "silent".to_owned() };
+        let rests = "  scaling: {minReplicas: 0}";
+        let cases = [(rests, found(0)), ("", found(0)), (rests, silent), (rests, SourceState::NotAsked)];
+
+        let ready = cases.map(|(scaling, source)| {
+            let status = status_of(scaling, &observed(source, vec![]));
+            let [ready, _, store] = &status.conditions[..3] else { panic!("three conditions") };
+            format!("{} {}; store {}", ready.status, ready.reason, store.status)
+        });
+
+        assert_eq!(
+            ready,
+            [
+                "True Available; store Unknown",
+                "False Starting; store Unknown",
+                "False KafkaUnreachable; store Unknown",
+                "False NotYetObserved; store Unknown",
+            ]
         );
     }
 

@@ -36,6 +36,27 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range $value, $labels := dict "commonLabels" .Values.commonLabels "podLabels" .Values.podLabels -}}
+{{- range $label := keys $labels | sortAlpha -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io/(name|instance|component|version|part-of|managed-by)|helm\\.sh/chart)$" $label -}}
+{{- $wrong = append $wrong (printf "%s has %s, which the chart sets itself: leave it out" $value $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $flags := dict "worker-image" "worker.image" "image-pull-policy" "worker.image.pullPolicy" "log-format" "log.format" "poll-seconds" "pollSeconds" "lease" "leaderElection.leaseName" "no-leader-election" "leaderElection.enabled" "namespace" "watchNamespace" "selector" "pipelineSelector" -}}
+{{- range .Values.extraArgs -}}
+{{- $flag := . | trimPrefix "--" | splitList "=" | first -}}
+{{- if hasKey $flags $flag -}}
+{{- $wrong = append $wrong (printf "extraArgs has --%s, which the chart sets itself: leave it out, and set %s" $flag (get $flags $flag)) -}}
+{{- else if eq $flag "admin-address" -}}
+{{- $wrong = append $wrong "extraArgs has --admin-address, and probes and Service count on port 8080: leave it out" -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "PLAUDIT_LOG" -}}
+{{- $wrong = append $wrong "extraEnv has PLAUDIT_LOG, which the chart sets itself: leave it out, and set log.level" -}}
+{{- end -}}
+{{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "\n\nThe values of the chart contradict each other:\n- %s\n" (join "\n- " $wrong)) -}}
 {{- end -}}

@@ -137,7 +137,7 @@ mod tests {
 
         let verdicts = [
             verdict(2, &[leader.clone(), standby.clone()]),
-            verdict(2, &[leader.clone()]),
+            verdict(2, std::slice::from_ref(&leader)),
             verdict(2, &[leader.clone(), operator("b", false, false, false)]),
             verdict(2, &[leader.clone(), silent]),
             verdict(1, &[standby]),

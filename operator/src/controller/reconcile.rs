@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -93,7 +92,6 @@ impl Look<'_> {
                 let previous = self.previous(object);
                 let generation = object.metadata.generation;
                 let status = status::rejected(&rejection, generation, previous.as_ref(), Timestamp::now());
-                self.told(object.meta(), &status);
                 self.write_status(object, previous.as_ref(), status).await?;
                 return Ok((ReconcileResult::Rejected, Some(QUIET)));
             }
@@ -105,15 +103,11 @@ impl Look<'_> {
         let refusal = self.apply(object, &pipeline, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
-        if let Some(standing) =
-            previous.as_ref().filter(|old| status::stands(&pipeline, &observed, Some(old)))
-        {
-            self.told(object.meta(), standing);
+        if status::stands(&pipeline, &observed, previous.as_ref()) {
             return Ok((ReconcileResult::Ok, Some(self.again(&observed, plan.look_again))));
         }
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
-        self.told(object.meta(), &status);
         self.write_status(object, previous.as_ref(), status).await?;
         let before = std::mem::replace(&mut lock(self.memory).source, observed.source.clone());
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
@@ -243,10 +237,11 @@ impl Look<'_> {
         previous: Option<&AchievementPipelineStatus>,
         status: AchievementPipelineStatus,
     ) -> Result<(), ApplyError> {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        self.context.known.metrics.told(&namespace, &name, &status);
         if previous == Some(&status) {
             return Ok(());
         }
-        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         apply_status(&self.context.client, (&namespace, &name), &status).await?;
         let facts = facts(previous, &status);
         for fact in &facts {
@@ -258,23 +253,18 @@ impl Look<'_> {
     }
 
     /// An object that this version cannot read: told in its status, and nothing of it is touched.
-    async fn undecodable(&self, meta: &ObjectMeta, error: &str) -> Result<Looked, ApplyError> {
+    async fn undecodable(&self, meta: &kube::core::ObjectMeta, error: &str) -> Result<Looked, ApplyError> {
         let (namespace, name) =
             (meta.namespace.clone().unwrap_or_default(), meta.name.clone().unwrap_or_default());
         let version = meta.resource_version.clone().unwrap_or_default();
         let previous = lock(self.memory).previous(&version, None);
         let status = status::undecodable(error, meta.generation, previous.as_ref(), Timestamp::now());
-        self.told(meta, &status);
+        self.context.known.metrics.told(&namespace, &name, &status);
         if previous.as_ref() != Some(&status) {
             apply_status(&self.context.client, (&namespace, &name), &status).await?;
             lock(self.memory).status = Some((version, status));
         }
         Ok((ReconcileResult::Rejected, None))
-    }
-
-    fn told(&self, meta: &ObjectMeta, status: &AchievementPipelineStatus) {
-        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
-        self.context.known.metrics.told(namespace.unwrap_or_default(), name.unwrap_or_default(), status);
     }
 
     /// When to look again if nothing wakes this pipeline before.

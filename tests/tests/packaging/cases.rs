@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use plaudit_tests::chart::Helm;
+use plaudit_tests::chart::{self, Helm};
+use serde_json::Value;
 
 /// One folder of `cases/`.
 #[derive(Clone, Debug)]
@@ -38,4 +39,22 @@ impl Case {
         let values = format!("--values={}", self.values().display());
         helm.template(&[&values]).with_context(|| self.name.clone())
     }
+}
+
+/// The arguments of the container of each pod: of the operator, and of `helm test`.
+pub fn arguments(text: &str) -> Result<Vec<Vec<String>>> {
+    let pods = chart::objects(text)?.into_iter().filter_map(|object| match object["kind"].as_str() {
+        Some("Deployment") => Some(object["spec"]["template"]["spec"].clone()),
+        Some("Pod") => Some(object["spec"].clone()),
+        _ => None,
+    });
+    let of = |pod: Value| Ok(serde_json::from_value(pod["containers"][0]["args"].clone())?);
+    pods.map(of).collect()
+}
+
+/// Those of the operator.
+pub fn operator_arguments(text: &str) -> Result<Vec<String>> {
+    let all = arguments(text)?;
+    let operator = all.into_iter().find(|arguments| arguments.first().is_some_and(|word| word == "operator"));
+    operator.context("no operator in a rendered chart")
 }

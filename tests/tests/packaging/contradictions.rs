@@ -1,12 +1,18 @@
 //! Values that cannot be meant are refused, with what to change.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use plaudit_tests::chart::{self, Helm, KUBE_VERSION};
 
+use crate::cases::{self, operator_arguments};
+
+/// What a case gives as an extra argument.
+const NOT_THE_CHARTS: &str = "--lease-namespace";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Values, and what the refusal says.
-const CONTRADICTIONS: [(&str, &str); 11] = [
+const CONTRADICTIONS: [(&str, &str); 15] = [
     (
         "image.tag=v1,image.digest=DIGEST",
         "image.tag and image.digest both name the image: leave one of them empty",
@@ -55,6 +61,22 @@ const CONTRADICTIONS: [(&str, &str); 11] = [
         "networkPolicy.workerNamespaces has other and watchNamespace is games: no worker runs there; leave it out, \
          or set watchNamespace: \"\"",
     ),
+    (
+        "commonLabels.app\\.kubernetes\\.io/name=x",
+        "commonLabels has app.kubernetes.io/name, which the chart sets itself: leave it out",
+    ),
+    (
+        "extraArgs={--lease=x}",
+        "extraArgs has --lease, which the chart sets itself: leave it out, and set leaderElection.leaseName",
+    ),
+    (
+        "extraArgs={--admin-address,x}",
+        "extraArgs has --admin-address, and probes and Service count on port 8080: leave it out",
+    ),
+    (
+        "extraEnv[0].name=PLAUDIT_LOG,extraEnv[0].value=debug",
+        "extraEnv has PLAUDIT_LOG, which the chart sets itself: leave it out, and set log.level",
+    ),
     // All at once.
     ("serviceAccount.create=false,podDisruptionBudget.enabled=true", "\n- serviceAccount.create is false"),
 ];
@@ -87,6 +109,25 @@ fn values_that_contradict_each_other_are_refused_with_the_fix() -> Result<()> {
 
         assert!(said.contains(expected), "{values}: {said}");
     }
+    Ok(())
+}
+
+#[test]
+fn no_flag_of_the_charts_own_can_be_given_twice() -> Result<()> {
+    let helm = Helm::four()?;
+    let mut flags = BTreeSet::new();
+    for case in cases::all()? {
+        let arguments = operator_arguments(&case.render(&helm)?)?;
+        flags.extend(arguments.iter().filter_map(|flag| Some(flag.split('=').next()?.to_owned())));
+    }
+    flags.retain(|flag| flag.starts_with("--") && !flag.starts_with(NOT_THE_CHARTS));
+
+    for flag in &flags {
+        let said = refusal(&helm, &format!("extraArgs={{{flag}=x}}"))?;
+
+        assert!(said.contains(&format!("extraArgs has {flag}, which the chart sets itself")), "{said}");
+    }
+    assert_eq!(flags.len(), 8, "{flags:?}");
     Ok(())
 }
 

@@ -1,9 +1,6 @@
-//! The chart on a real API server: installed, upgraded, uninstalled, and enough for an operator to lead.
+//! The chart on a real API server: installed, upgraded, uninstalled.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -15,7 +12,6 @@ use kube::api::{ListParams, PostParams};
 use kube::{Api, CustomResourceExt as _, ResourceExt};
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::chart::{self, Helm, MONITORING};
-use plaudit_tests::programs;
 use plaudit_tests::stack::kubernetes::kubelet::{Kubelet, Pretend};
 use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, eventually};
 use serde_json::json;
@@ -23,7 +19,7 @@ use serde_json::json;
 use crate::cases;
 use crate::pods::restricted_namespace;
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// A cluster without our CRD and with the Prometheus operator's, in name.
 pub fn cluster() -> &'static Cluster {
@@ -34,22 +30,26 @@ pub fn cluster() -> &'static Cluster {
     })
 }
 
-fn helm() -> Result<Helm> {
-    Ok(Helm::four()?.of(cluster().kubeconfig("admin", &["system:masters"])?))
+pub fn helm() -> Result<Helm> {
+    helm_of(Helm::four()?)
 }
 
-fn folder() -> String {
+fn helm_of(helm: Helm) -> Result<Helm> {
+    Ok(helm.of(cluster().kubeconfig("admin", &["system:masters"])?))
+}
+
+pub fn folder() -> String {
     chart::folder().display().to_string()
 }
 
 /// Our CRD has one owner, so tests that install it take turns.
-static CRD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+pub static CRD: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn crds() -> Result<Api<CustomResourceDefinition>> {
     Ok(Api::all(cluster().client()?))
 }
 
-async fn remove_crd() -> Result<()> {
+pub async fn remove_crd() -> Result<()> {
     let name = AchievementPipeline::crd_name();
     if crds()?.get_opt(name).await?.is_some() {
         crds()?.delete(name, &Default::default()).await?;
@@ -155,6 +155,27 @@ async fn it_installs_upgrades_leaves_crd_and_pipelines_and_installs_again() -> R
     .await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn helm_4_upgrades_what_helm_3_installed() -> Result<()> {
+    let _turn = CRD.lock().await;
+    remove_crd().await?;
+    let namespace = cluster().namespace("helm3").await?;
+    let within = format!("--namespace={namespace}");
+    let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
+    let replicas =
+        async || -> Result<_> { Ok(deployments.get("plaudit").await?.spec.and_then(|spec| spec.replicas)) };
+
+    helm_of(Helm::three()?)?.run(&["install", "plaudit", &folder(), &within])?;
+    let installed = replicas().await?;
+    helm()?.run(&["upgrade", "plaudit", &folder(), &within, "--set=replicas=2"])?;
+    let upgraded = replicas().await?;
+    helm_of(Helm::three()?)?.run(&["uninstall", "plaudit", &within])?;
+
+    assert_eq!([installed, upgraded], [Some(1), Some(2)]);
+    assert!(deployments.list(&ListParams::default()).await?.items.is_empty());
+    Ok(())
+}
+
 /// Makes the pipeline that the notes show, as pasted into a shell.
 async fn apply_pipeline_of(notes: &str, namespace: &str) -> Result<()> {
     let (_, rest) = notes.split_once("<<'PIPELINE'\n").context("no pipeline in the notes")?;
@@ -183,73 +204,6 @@ async fn every_shape_is_taken_by_the_api_server() -> Result<()> {
         helm.run(&["uninstall", "plaudit", &within]).with_context(|| case.name.clone())?;
     }
     Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_operator_with_the_charts_rights_leads_and_plaudit_check_says_so() -> Result<()> {
-    let _turn = CRD.lock().await;
-    remove_crd().await?;
-    let (helm, namespace) = (helm()?, cluster().namespace("operator").await?);
-    let within = format!("--namespace={namespace}");
-    helm.run(&["install", "plaudit", &folder(), &within])?;
-    let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
-    let template = deployments.get("plaudit").await?.spec.context("a spec")?.template;
-    let pod = template.spec.context("a pod")?;
-    let account = pod.service_account_name.context("an account")?;
-    let kubeconfig = cluster().service_account_kubeconfig(&namespace, &account).await?;
-
-    let missing = check("127.0.0.1:1")?;
-    let mut command = Command::new(programs::find("plaudit-under-test")?);
-    command
-        .args(pod.containers[0].args.iter().flatten())
-        // What a pod has and this process lacks: an address of its own, and its namespace in a file.
-        .args(["--admin-address", "127.0.0.1:0", "--lease-namespace", &namespace])
-        .env("KUBECONFIG", &kubeconfig);
-    let operator = Operator::start(command)?;
-    let running = check(&operator.address)?;
-    helm.run(&["uninstall", "plaudit", &within])?;
-
-    assert_eq!(missing, (false, "plaudit: 127.0.0.1:1: 127.0.0.1:1 does not answer\n".to_owned()));
-    let said = format!("1 ready; {} leads and has read the pipelines\n", operator.address);
-    assert_eq!(running, (true, said));
-    Ok(())
-}
-
-/// An operator's process; it ends with its handle.
-struct Operator {
-    child: Child,
-    address: String,
-}
-
-impl Operator {
-    fn start(mut command: Command) -> Result<Self> {
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            let line: serde_json::Value = serde_json::from_str(&line).ok()?;
-            Some(line["address"].as_str()?.to_owned())
-        });
-        // Read on, so that the pipe does not fill.
-        std::thread::spawn(move || lines.for_each(drop));
-        Ok(Self { child, address: address.context("the operator said no address")? })
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// Whether `plaudit check` is content, and what it says.
-fn check(address: &str) -> Result<(bool, String)> {
-    let program: PathBuf = programs::find("plaudit-under-test")?;
-    let seconds = if address.ends_with(":1") { "0" } else { "30" };
-    let output =
-        Command::new(program).args(["check", "--address", address, "--timeout-seconds", seconds]).output()?;
-    let said = [output.stdout, output.stderr].concat();
-    Ok((output.status.success(), String::from_utf8(said)?))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

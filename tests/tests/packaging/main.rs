@@ -5,5 +5,6 @@ mod contradictions;
 mod generated;
 mod install;
 mod monitoring;
+mod operator;
 mod pods;
 mod render;

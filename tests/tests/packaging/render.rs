@@ -1,8 +1,11 @@
 //! Every supported shape renders, to what is committed, with both Helms, and into what Kubernetes knows.
 
+use std::process::Command;
+
 use anyhow::Result;
 use plaudit::rbac;
 use plaudit_tests::chart::{self, Helm, MONITORING};
+use plaudit_tests::programs;
 use serde_json::{Value, json};
 
 use crate::cases;
@@ -83,6 +86,24 @@ fn every_object_is_one_that_kubernetes_1_33_to_1_37_know() -> Result<()> {
         let (valid, said) = chart::checked("kubeconform", "kubeconform", &folder, &arguments)?;
         assert!(valid, "Kubernetes {version}: {said}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_program_knows_the_arguments_of_every_shape() -> Result<()> {
+    let (helm, program) = (Helm::four()?, programs::find("plaudit-under-test")?);
+    let mut refused = Vec::new();
+    for case in cases::all()? {
+        for arguments in cases::arguments(&case.render(&helm)?)? {
+            // It reads all of them before it helps.
+            let output = Command::new(&program).args(&arguments).arg("--help").output()?;
+            if !output.status.success() {
+                refused.push((case.name.clone(), String::from_utf8(output.stderr)?));
+            }
+        }
+    }
+
+    assert_eq!(refused, Vec::new());
     Ok(())
 }
 
