@@ -78,7 +78,7 @@ impl Cluster {
             topic.asked_in_part = false;
             for (partition, leader) in topic.leaders().collect::<Vec<_>>() {
                 let at = partition.unsigned_abs().wrapping_add(*key).wrapping_add(self.round);
-                if at as usize % shares != 0 && large.contains(&leader) {
+                if !(at as usize).is_multiple_of(shares) && large.contains(&leader) {
                     topic.asked_in_part = true;
                 } else if !busy(leader) {
                     by_leader.entry(leader).or_default().push((*key, partition));
