@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo demo-operator test nodes chaos check bench up down images kind-up fmt generate setup
+.PHONY: help demo demo-operator test nodes e2e chaos check bench up down images kind-up release-login \
+	release-images release-publish fmt generate setup
 
 help:
 	@echo "make ..."
@@ -36,6 +37,9 @@ nodes: images ## tests of the cluster with real nodes that end-to-end tests run 
 	@tools/fetch kafka valkey kubernetes node >/dev/null
 	cargo test -p plaudit-tests --test nodes
 
+e2e: setup ## promises on a real cluster: kind where Docker answers, else our own (root); ONLY=part of a test's name
+	@tools/e2e $(ONLY)
+
 chaos: setup ## random faults on real servers, each schedule checked: 15 s each (SEED=1 SCHEDULES=100 FAULTS=6 ONLY=kill,failover,...)
 	@tools/fetch >/dev/null
 	cargo build -q -p plaudit-tests
@@ -46,8 +50,9 @@ check: setup ## formatting, lints, licences and advisories
 	tools/go-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo clippy -p plaudit-tests --test nodes --locked -- -D warnings
+	cargo clippy -p plaudit-tests --test nodes --test e2e --locked -- -D warnings
 	tools/deny
+	"$$(tools/fetch actionlint)/actionlint"
 
 bench: setup ## reports per second, CPU and memory, beside others and the synchronous design; the operator (SCENARIO=event, operator, ...)
 	@tools/setup go jemalloc
@@ -61,6 +66,14 @@ images: setup ## build the images of operator and worker without an engine, into
 
 kind-up: ## a kind cluster with the images in it (needs Docker and kind)
 	@tools/kind-up
+
+# What .github/workflows/release.yaml calls; tools/release says what they need.
+release-login:
+	@tools/release login
+release-images:
+	@tools/release images $(ARCH)
+release-publish:
+	@tools/release publish
 
 fmt: ## format the code
 	cargo fmt --all
