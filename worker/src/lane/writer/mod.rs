@@ -19,7 +19,7 @@ use crate::cache::Cache;
 use crate::ids::WriteIds;
 use crate::merge::Overflow;
 use crate::mutation::Mutation;
-use crate::player::{Decoded, Keys, SourcePartition};
+use crate::player::{Decoded, Keys, PlayerState, SourcePartition};
 use crate::store::{FenceState, Knowledge, Store, StoreError};
 use load::{Loaded, decode};
 use newcomers::Newcomers;
@@ -46,6 +46,8 @@ pub struct Writer<S, O> {
     /// Players of the batch that were refused, with what the refused write was based on.
     refused: HashMap<usize, Base>,
     newcomers: Newcomers,
+    /// Of nobody: its lists serve one player after the other, who would each allocate them.
+    spare: PlayerState,
 }
 
 /// A record's watermarks in short: two bases differ if somebody wrote the record in between.
@@ -117,6 +119,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             mutation: lane.mutation,
             refused: HashMap::new(),
             newcomers: Newcomers::new(lane.cuts.newcomers_row),
+            spare: PlayerState::default(),
         }
     }
 
