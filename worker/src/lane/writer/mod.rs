@@ -187,8 +187,8 @@ impl<S: Store, O: Outbox> Writer<S, O> {
                 self.verify(lane).await?;
                 continue;
             }
-            let (scripts, outcomes) = self.scripts(Plan::default(), self.processed);
-            match self.run(lane, &scripts, outcomes, &mut Vec::new()).await {
+            let (mut scripts, outcomes) = self.scripts(Plan::default(), self.processed);
+            match self.run(lane, &mut scripts, outcomes, &mut Vec::new()).await {
                 Ok(()) => self.calm(lane),
                 Err(Trouble::Store(error)) => self.after_error(lane, &error).await?,
                 Err(Trouble::Halt(halt)) => return Err(halt),
@@ -256,9 +256,9 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         let _timer = lane.metrics.stage.with_label_values(&["write"]).start_timer();
         let upto = if whole { job.upto } else { self.fence.position() };
-        let (scripts, outcomes) = self.scripts(plan, upto);
+        let (mut scripts, outcomes) = self.scripts(plan, upto);
         let mut written = Vec::new();
-        let ran = self.run(lane, &scripts, outcomes, &mut written).await;
+        let ran = self.run(lane, &mut scripts, outcomes, &mut written).await;
         lane.metrics.players_written.inc_by(written.len() as u64);
         for member in written {
             job.done[member.group] = true;
