@@ -57,6 +57,10 @@ impl Charge {
         self.bytes += bytes;
         self.shared.free.fetch_sub(bytes, Ordering::Relaxed);
     }
+
+    pub fn bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(0)
+    }
 }
 
 impl Drop for Charge {

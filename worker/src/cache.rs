@@ -46,6 +46,9 @@ impl Cache {
 
     /// Takes a record out: whoever changes it puts it back once the store has it.
     pub fn take(&mut self, player: &PlayerId) -> Option<Box<PlayerState>> {
+        if self.records.is_empty() {
+            return None;
+        }
         let (state, bytes) = self.records.pop(player)?;
         self.bytes -= bytes;
         Some(state)

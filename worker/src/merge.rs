@@ -5,6 +5,7 @@
 
 use hashbrown::HashMap;
 use plaudit_crds::{Achievements, Policy};
+use smallvec::SmallVec;
 
 use crate::batch::{Item, Record};
 use crate::player::{PlayerState, SourcePartition};
@@ -55,7 +56,7 @@ pub struct Applied {
     /// Whether the state has to be written.
     pub changed: bool,
     /// Types that differ from what was loaded, in no order, each once.
-    pub touched: Vec<u32>,
+    pub touched: SmallVec<[u32; 8]>,
     /// Offsets of records without items at or above the watermark: their verdicts are new.
     pub verdicts: Vec<i64>,
 }

@@ -86,8 +86,8 @@ impl Worker {
         let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
         let epoch = Instant::now();
         let partitions = partitions(&config).await;
-        let cache_bytes = cache_share(config.memory_budget_bytes, partitions);
-        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation, cache_bytes)?;
+        let shares = Shares::new(config.memory_budget_bytes, partitions);
+        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation, shares)?;
         let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
         let bootstrap = Bootstrap::new(&config.source.bootstrap_servers);
         let (context, requests) =
@@ -165,11 +165,10 @@ fn spawn_lane(
     layout: &Layout,
     epoch: Instant,
     mutation: Mutation,
-    cache_bytes: usize,
+    shares: Shares,
 ) -> Result<SpawnLane, WorkerError> {
     let outbox = KafkaOutbox::new(config.clone())?;
-    // Half of the budget is the client's, an eighth the caches', and an eighth for what lanes are writing.
-    let budget = MemoryBudget::new(config.memory_budget_bytes / 4);
+    let budget = MemoryBudget::new(shares.batches);
     let policies = Policies::new(&config.achievements);
     let (config, metrics, connector, layout) =
         (config.clone(), metrics.clone(), connector.clone(), layout.clone());
@@ -179,6 +178,7 @@ fn spawn_lane(
             shared,
             metrics: metrics.clone(),
             budget: budget.clone(),
+            share_bytes: shares.batch,
             stop,
             layout: layout.clone(),
             policies: policies.clone(),
@@ -199,7 +199,7 @@ fn spawn_lane(
             max_delay: Duration::from_millis(u64::try_from(config.batch.max_delay_milliseconds).unwrap_or(0)),
             max_value_bytes: config.store.max_value_bytes as usize,
             cuts: Cuts::default(),
-            cache_bytes,
+            cache_bytes: shares.cache,
             now_ms: process::now_ms,
             epoch,
             parked: if mutation == Mutation::ParkBriefly { PARKED / 100 } else { PARKED },
@@ -215,12 +215,27 @@ fn spawn_lane(
     }))
 }
 
-/// The caches' eighth of the budget is cut for at least so many: more partitions may be added while a worker runs.
-const MIN_CACHES: usize = 12;
+/// Shares of a lane are cut for at least so many: more partitions may be added while a worker runs.
+const MIN_LANES: usize = 12;
 
-/// Bytes of one lane's cache, when all partitions may come to this worker.
-fn cache_share(budget_bytes: u64, partitions: usize) -> usize {
-    usize::try_from(budget_bytes / 8).unwrap_or(usize::MAX) / partitions.max(MIN_CACHES)
+/// What lanes get of the memory budget. Half of it is the client's, and an eighth is for what lanes are writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shares {
+    /// Bytes of all batches: a quarter.
+    batches: u64,
+    /// Of one batch, when all partitions come to this worker: each lane has one that is stored and one that grows.
+    batch: usize,
+    /// Of one lane's cache: an eighth for all.
+    cache: usize,
+}
+
+impl Shares {
+    fn new(budget_bytes: u64, partitions: usize) -> Self {
+        let lanes = partitions.max(MIN_LANES);
+        let of_a_lane = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX) / lanes;
+        let batches = budget_bytes / 4;
+        Self { batches, batch: of_a_lane(batches / 2), cache: of_a_lane(budget_bytes / 8) }
+    }
 }
 
 /// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
@@ -258,9 +273,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_caches_of_all_partitions_stay_inside_an_eighth_of_the_budget() {
-        assert_eq!(cache_share(96 << 20, 1), 1 << 20);
-        assert_eq!(cache_share(96 << 20, 12), 1 << 20);
-        assert_eq!(cache_share(96 << 20, 120), (12 << 20) / 120);
+    fn batches_and_caches_of_all_partitions_stay_inside_their_parts_of_the_budget() {
+        let few = Shares { batches: 24 << 20, batch: 1 << 20, cache: 1 << 20 };
+        assert_eq!((Shares::new(96 << 20, 1), Shares::new(96 << 20, 12)), (few, few));
+        let many = Shares { batches: 24 << 20, batch: (12 << 20) / 120, cache: (12 << 20) / 120 };
+        assert_eq!(Shares::new(96 << 20, 120), many);
     }
 }

@@ -141,7 +141,11 @@ impl Store for Connection {
         self.get(keys.to_vec()).await
     }
 
-    async fn write(&mut self, fence_key: &str, scripts: &[Script<'_>]) -> (Vec<Reply>, Option<StoreError>) {
+    async fn write(
+        &mut self,
+        fence_key: &str,
+        scripts: &mut [Script<'_>],
+    ) -> (Vec<Reply>, Option<StoreError>) {
         let commands = scripts.iter().flat_map(|script| Command::of(fence_key, script)).collect();
         let (answers, error) = self.send(commands).await;
         let replies = answers.into_iter().filter_map(|answer| match answer {

@@ -170,6 +170,7 @@ impl Fleet {
             shared,
             metrics: metrics.clone(),
             budget: MemoryBudget::new(1 << 20),
+            share_bytes: 64 << 10,
             stop,
             layout: layout(),
             policies: self.policies.clone(),

@@ -26,7 +26,7 @@ pub fn consumer_config(config: &WorkerConfig, name: Option<&str>, partitions: us
         .set("queued.max.messages.kbytes", queues.kbytes.to_string())
         .set("fetch.message.max.bytes", queues.fetch_bytes.to_string())
         // The default of a second stalls small queues: throughput falls to a quarter.
-        .set("fetch.queue.backoff.ms", "10")
+        .set("fetch.queue.backoff.ms", "5")
         .set("fetch.wait.max.ms", "100");
     match config.source.group_protocol {
         GroupProtocol::Classic => {
@@ -113,29 +113,35 @@ fn base(bootstrap_servers: &str) -> ClientConfig {
     client
 }
 
-/// What the client may queue of one partition.
+/// What the client may queue of one partition, and fetch at a time.
 #[derive(Debug, PartialEq, Eq)]
 struct Queues {
+    /// With fewer than these the next fetch asks for more.
     records: u64,
     kbytes: u64,
-    /// Of one fetch.
+    /// Of one partition in one fetch.
     fetch_bytes: u64,
 }
 
 /// What a queued record takes besides key and value, which are all that the client counts.
 const RECORD_BYTES: u64 = 384;
+/// A partition whose next batch is larger than its part of a fetch gives nothing, unless it is the first in the answer: each
+/// request then brings a single batch, and the broker takes as much CPU as the worker. Producers' batches are a few
+/// kilobytes to some hundred.
+const LEAST_FETCH_BYTES: u64 = 128 << 10;
 
 impl Queues {
-    /// Half of the budget is for the client's queues. A worker may come to own every partition; small records take their
-    /// share by their number, large ones by their bytes, and one fetch a sixteenth of it.
+    /// Half of the budget is for the client's queues. A worker may come to own every partition; a quarter of each one's share
+    /// is kept ready, small records by their number, large ones by their bytes, and the rest is for what the fetches
+    /// go over.
     fn new(budget_bytes: u64, partitions: usize, batch_records: i32) -> Self {
         let share = budget_bytes / 2 / partitions.max(1) as u64;
         let batch_records = u64::try_from(batch_records).unwrap_or(1);
         Self {
             // Two batches keep a lane busy; the rest would only be memory.
-            records: (share / 2 / RECORD_BYTES).clamp(100, (2 * batch_records).max(100)),
-            kbytes: (share / 2 / 1_024).clamp(64, 4_096),
-            fetch_bytes: (share / 16).clamp(32 << 10, 256 << 10),
+            records: (share / 4 / RECORD_BYTES).clamp(100, (2 * batch_records).max(100)),
+            kbytes: (share / 4 / 1_024).clamp(64, 4_096),
+            fetch_bytes: (share / 8).clamp(LEAST_FETCH_BYTES, 256 << 10),
         }
     }
 }
@@ -146,7 +152,7 @@ mod tests {
 
     #[test]
     fn queues_of_all_partitions_stay_inside_half_the_budget() {
-        let queues = Queues { records: 1_820, kbytes: 682, fetch_bytes: 87_381 };
+        let queues = Queues { records: 910, kbytes: 341, fetch_bytes: 174_762 };
         assert_eq!(Queues::new(32 << 20, 12, 2_000), queues);
         assert_eq!(
             Queues::new(32 << 20, 1, 2_000),
@@ -154,7 +160,7 @@ mod tests {
         );
         assert_eq!(
             Queues::new(1 << 20, 100, 2_000),
-            Queues { records: 100, kbytes: 64, fetch_bytes: 32 << 10 }
+            Queues { records: 100, kbytes: 64, fetch_bytes: 128 << 10 }
         );
     }
 }

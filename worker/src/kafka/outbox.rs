@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use tokio::sync::Semaphore;
 
 use super::bootstrap::{Bootstrap, ProducerContext};
 use super::config::{letters_config, reader_config, unlocks_config};
@@ -19,11 +20,16 @@ use crate::lane::ports::{DeadLetter, Outbox, Refused, SourceError, Unlock};
 
 /// Room in the producer's queue is waited for so long; the lane tries again.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Letters under way, over all lanes. The producer copies each, and lanes with large records to refuse would together double
+/// what they hold; of common ones these are thousands.
+const LETTERS_KBYTES: u32 = 2_048;
 
 /// Producers of dead letters and unlocks; cheap to clone.
 #[derive(Clone)]
 pub struct KafkaOutbox {
     letters: Sending,
+    /// Kilobytes that letters under way may still take.
+    room: Arc<Semaphore>,
     /// None where there is no topic of unlocks.
     unlocks: Option<Sending>,
     reader: Arc<ClientConfig>,
@@ -57,12 +63,14 @@ impl KafkaOutbox {
         let letters = Sending::new(&letters_config(servers), servers)?;
         let unlocks = config.unlocks.topic.as_ref();
         let unlocks = unlocks.map(|_| Sending::new(&unlocks_config(servers), servers)).transpose()?;
-        Ok(Self { letters, unlocks, reader: Arc::new(reader_config(servers)), config, origin })
+        let room = Arc::new(Semaphore::new(LETTERS_KBYTES as usize));
+        Ok(Self { letters, room, unlocks, reader: Arc::new(reader_config(servers)), config, origin })
     }
 
     /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
     async fn deliver(&self, letter: &DeadLetter) -> Result<(), SourceError> {
         let topic = &self.config.dead_letters.topic;
+        let _room = self.room.acquire_many(kbytes(letter)).await;
         let mut sent = Ok(());
         for cut in [Cut::Nothing, Cut::Value, Cut::Everything] {
             sent = self.letters.produce(topic, self.origin.envelope(letter, cut)).await;
@@ -91,6 +99,12 @@ impl KafkaOutbox {
             .await
             .map_err(|error| SourceError::Kafka(format!("cannot send to the unlock topic {topic}: {error}")))
     }
+}
+
+/// A letter's part of [`LETTERS_KBYTES`]; one that is larger goes alone.
+fn kbytes(letter: &DeadLetter) -> u32 {
+    let bytes = letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
+    u32::try_from(bytes / 1_024).unwrap_or(u32::MAX).clamp(1, LETTERS_KBYTES)
 }
 
 impl Sending {
@@ -144,5 +158,27 @@ fn all(sent: Vec<Result<(), SourceError>>) -> Result<(), (usize, SourceError)> {
     match sent.into_iter().nth(acknowledged) {
         Some(Err(error)) => Err((acknowledged, error)),
         Some(Ok(())) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Reason;
+
+    #[test]
+    fn a_letter_takes_room_by_its_size_and_a_large_one_all_of_it() {
+        let of = |bytes: usize| DeadLetter {
+            partition: 0,
+            offset: 0,
+            timestamp: None,
+            key: None,
+            value: Some(vec![0; bytes]),
+            headers: None,
+            reason: Reason::Malformed,
+            detail: String::new(),
+        };
+        let taken = [10, 10 << 10, 1 << 20, 5 << 20].map(|bytes| kbytes(&of(bytes)));
+        assert_eq!(taken, [1, 10, 1_024, LETTERS_KBYTES]);
     }
 }

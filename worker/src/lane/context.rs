@@ -50,6 +50,9 @@ pub struct LaneContext {
     pub shared: Arc<LaneShared>,
     pub metrics: Arc<Metrics>,
     pub budget: MemoryBudget,
+    /// A batch that fills a script grows no further than to so many bytes: whoever came first would leave nothing to the
+    /// other lanes, and only some of them would work.
+    pub share_bytes: usize,
     pub stop: CancellationToken,
     pub layout: Layout,
     pub policies: Policies,

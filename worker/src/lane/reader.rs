@@ -57,9 +57,8 @@ impl<Q: Source> Reader<Q> {
         Ok(())
     }
 
-    /// Collects records until the batch before is stored, up to the limits of a batch. From then on it waits for more only
-    /// while they would not fill a script, and not longer than the lane's delay. Without any it returns an empty batch
-    /// after a second.
+    /// Collects records until the batch before is stored, up to the limits of a batch. Then it waits for more only while they
+    /// would not fill a script, there is memory, and the lane's delay is not over. Without any: an empty batch after a second.
     pub async fn next(
         &mut self,
         lane: &LaneContext,
@@ -87,7 +86,10 @@ impl<Q: Source> Reader<Q> {
                 first_taken = Some(Instant::now());
             }
             let deadline = first_taken.map_or(started + IDLE, |first| first + lane.max_delay);
-            let is_enough = drained.records >= lane.cuts.script_players || Instant::now() >= deadline;
+            // Without memory there is nothing to wait for but other lanes, who may be waiting as well.
+            let is_enough = drained.records >= lane.cuts.script_players
+                || (drained.records > 0 && !lane.budget.is_available())
+                || Instant::now() >= deadline;
             let has_time = first_taken.is_some() && !is_stored;
             if limits.full || lane.stop.is_cancelled() || (is_enough && !has_time) {
                 break;
@@ -139,7 +141,10 @@ impl<Q: Source> Reader<Q> {
             drained.charge.add(held - charged);
             charged = held;
             limits.bytes += bytes;
-            limits.full = drained.records >= lane.max_records || limits.bytes >= lane.max_bytes;
+            limits.full = drained.records >= lane.max_records
+                || limits.bytes >= lane.max_bytes
+                || (drained.records >= lane.cuts.script_players
+                    && drained.charge.bytes() >= lane.share_bytes);
             if limits.full || !lane.budget.is_available() {
                 ControlFlow::Break(())
             } else {

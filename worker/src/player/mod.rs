@@ -3,6 +3,7 @@
 mod id;
 mod record;
 mod split;
+mod wire;
 
 pub use id::{Keys, Layout, PlayerId, PlayerKeyError, is_key_of, murmur2};
 pub use record::{Decoded, FORMAT, HEADER, Manifest, PlayerState, RecordError, SourcePartition, StoredChunk};

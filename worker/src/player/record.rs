@@ -3,6 +3,7 @@
 use prost::Message;
 
 use super::PlayerId;
+use super::wire::{Numbers, append_achievement, append_watermark};
 use crate::ids::WriteId;
 use crate::proto::{self, Achievement, ChunkRef, Deletion, PendingDeadLetter, PendingUnlock, Watermark};
 
@@ -11,6 +12,9 @@ pub const FORMAT: u32 = 1;
 
 /// Bytes of a player value that name its version and write ID: a script compares exactly these.
 pub const HEADER: std::ops::Range<usize> = 5..32;
+
+/// A list of achievements that had room for more is not kept for the next player: one large record would hold it for good.
+const KEPT_ACHIEVEMENTS: usize = 32;
 
 /// Source partition of a topic's incarnation: what a watermark belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -128,33 +132,51 @@ impl PlayerState {
     }
 
     /// Appends the value of a player key that holds this state and these chunks (none: the achievements themselves).
-    pub(super) fn encode_head(&mut self, id: &PlayerId, chunks: Vec<ChunkRef>, value: &mut Vec<u8>) {
+    pub(super) fn encode_head(&self, id: &PlayerId, chunks: Vec<ChunkRef>, value: &mut Vec<u8>) {
         let write_id = self.write_id.unwrap_or(WriteId { high: 1, low: 1 });
-        let whole = chunks.is_empty();
-        let mut record = proto::PlayerRecord {
-            format: FORMAT,
-            version: self.version,
-            write_id_high: write_id.high,
-            write_id_low: write_id.low,
-            uin: id.uin,
-            platform: id.platform,
-            zone: id.zone,
-            server: id.server,
-            role: id.role.to_string(),
-            watermarks: std::mem::take(&mut self.watermarks),
-            achievements: if whole { std::mem::take(&mut self.achievements) } else { Vec::new() },
-            chunks,
-            pending_dead_letters: std::mem::take(&mut self.pending),
-            pending_unlocks: std::mem::take(&mut self.unlocks),
-            deleted: self.deleted,
-        };
-        record.encode_raw(value);
-        self.watermarks = std::mem::take(&mut record.watermarks);
-        self.pending = std::mem::take(&mut record.pending_dead_letters);
-        self.unlocks = std::mem::take(&mut record.pending_unlocks);
-        if whole {
-            self.achievements = record.achievements;
+        value.push(0x0d);
+        value.extend_from_slice(&FORMAT.to_le_bytes());
+        for (tag, number) in [(0x11, self.version), (0x19, write_id.high), (0x21, write_id.low)] {
+            value.push(tag);
+            value.extend_from_slice(&number.to_le_bytes());
         }
+        let mut identity = Numbers::new();
+        identity.add(5, id.uin);
+        identity.add(6, id.platform.into());
+        identity.add(7, id.zone.into());
+        identity.add(8, id.server.into());
+        identity.add_text(9, &id.role);
+        value.extend_from_slice(identity.as_slice());
+        value.extend_from_slice(id.role.as_bytes());
+        self.watermarks.iter().for_each(|mark| append_watermark(10, mark, value));
+        if chunks.is_empty() {
+            self.achievements.iter().for_each(|stored| append_achievement(11, stored, value));
+        }
+        if chunks.is_empty() && self.pending.is_empty() && self.unlocks.is_empty() && self.deleted.is_none() {
+            return;
+        }
+        let rest = proto::PlayerRecord {
+            chunks,
+            pending_dead_letters: self.pending.clone(),
+            pending_unlocks: self.unlocks.clone(),
+            deleted: self.deleted,
+            ..proto::PlayerRecord::default()
+        };
+        rest.encode_raw(value);
+    }
+
+    /// Becomes the state of a player of whom nothing is stored; what small lists took stays theirs.
+    pub fn reset(&mut self) {
+        let Self { watermarks, achievements, pending, unlocks, chunks, .. } = self;
+        watermarks.clear();
+        achievements.clear();
+        pending.clear();
+        unlocks.clear();
+        chunks.clear();
+        if achievements.capacity() > KEPT_ACHIEVEMENTS {
+            *achievements = Vec::new();
+        }
+        (self.version, self.write_id, self.deleted) = (0, None, None);
     }
 
     /// Gives back memory that growing left over.
@@ -221,4 +243,26 @@ fn sort_unique(achievements: &mut [Achievement]) -> Result<(), RecordError> {
         return Err(RecordError::Damaged("an achievement type stands in it twice".into()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_was_reset_is_that_of_a_player_who_is_not_stored() {
+        let reference = ChunkRef { index: 1, ..ChunkRef::default() };
+        let mut state = PlayerState {
+            version: 3,
+            write_id: Some(WriteId { high: 1, low: 2 }),
+            watermarks: vec![Watermark::default()],
+            achievements: vec![Achievement::default(); KEPT_ACHIEVEMENTS + 1],
+            pending: vec![PendingDeadLetter::default()],
+            unlocks: vec![PendingUnlock::default()],
+            deleted: Some(Deletion::default()),
+            chunks: vec![StoredChunk { reference, types: vec![7] }],
+        };
+        state.reset();
+        assert_eq!((state.achievements.capacity(), state), (0, PlayerState::default()));
+    }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use super::{Report, ReportItem};
+use super::{Items, Report, ReportItem};
 
 impl<'de> Deserialize<'de> for Report<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -49,7 +49,7 @@ impl<'de> Visitor<'de> for ReportVisitor {
                 "zone" => once(&mut zone, "zone", map.next_value()?)?,
                 "server" => once(&mut server, "server", map.next_value()?)?,
                 "role" => once(&mut role, "role", map.next_value::<Text<'de>>()?.0)?,
-                "items" => once(&mut items, "items", map.next_value()?)?,
+                "items" => once(&mut items, "items", map.next_value::<Vec<_>>()?)?,
                 "delete" => once(&mut delete, "delete", map.next_value()?)?,
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -61,8 +61,8 @@ impl<'de> Visitor<'de> for ReportVisitor {
             server: server.unwrap_or(0),
             role: role.unwrap_or_default(),
             items: match items {
-                None if delete == Some(true) => Vec::new(),
-                items => items.ok_or_else(|| Error::missing_field("items"))?,
+                None if delete == Some(true) => Items::new(),
+                items => items.ok_or_else(|| Error::missing_field("items"))?.into(),
             },
             delete: delete.unwrap_or(false),
         })

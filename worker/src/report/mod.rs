@@ -4,11 +4,13 @@
 //! and a dead letter's header.
 
 mod json;
+mod plain;
 
 use std::borrow::Cow;
 
 use plaudit_crds::Format;
 use prost::Message;
+use smallvec::SmallVec;
 
 use crate::proto;
 
@@ -29,10 +31,13 @@ pub struct Report<'a> {
     pub zone: u32,
     pub server: u32,
     pub role: Cow<'a, str>,
-    pub items: Vec<ReportItem<'a>>,
+    pub items: Items<'a>,
     /// Removes the player; there are no items then.
     pub delete: bool,
 }
+
+/// As many as a report has as a rule lie in it without an allocation.
+pub type Items<'a> = SmallVec<[ReportItem<'a>; 4]>;
 
 /// One achievement type with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +126,9 @@ fn decode_json(payload: &[u8]) -> Result<Report<'_>, Refusal> {
     let text = std::str::from_utf8(payload).map_err(|error| {
         Refusal::new(Reason::NotUtf8, format!("byte {} is not UTF-8", error.valid_up_to()))
     })?;
+    if let Some(report) = plain::decode(text) {
+        return Ok(report);
+    }
     let malformed = |error: serde_json::Error| Refusal::new(Reason::Malformed, json_detail(&error));
     if may_be_deep(payload) {
         // Unknown fields are skipped without recursion, however deep they are; building the value is what refuses them.

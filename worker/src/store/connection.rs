@@ -173,7 +173,11 @@ impl Store for Connection {
         self.get_many(keys.iter().map(String::as_str)).await
     }
 
-    async fn write(&mut self, fence_key: &str, scripts: &[Script<'_>]) -> (Vec<Reply>, Option<StoreError>) {
+    async fn write(
+        &mut self,
+        fence_key: &str,
+        scripts: &mut [Script<'_>],
+    ) -> (Vec<Reply>, Option<StoreError>) {
         let live = match self.live().await {
             Ok(live) => live,
             Err(error) => return (Vec::new(), Some(error)),
@@ -186,6 +190,8 @@ impl Store for Connection {
                 is_script.push(false);
             }
             pipeline.add_command(script.command(&live.batch, fence_key));
+            // All lanes may be waiting for the store at once, each with a round of values.
+            script.values = Vec::new();
             is_script.push(true);
         }
         let answers = match live.connection.send_packed_commands(&pipeline, 0, pipeline.len()).await {

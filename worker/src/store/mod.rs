@@ -38,10 +38,11 @@ pub trait Store: Send {
     fn chunks(&mut self, keys: &[String]) -> impl Future<Output = Result<Vec<Found>, StoreError>> + Send;
 
     /// Runs scripts in order on one connection; the replies of those that are known to have run or to have been
-    /// refused. Fewer replies than scripts: the outcome of the rest is unknown, for the reason given.
+    /// refused. Fewer replies than scripts: the outcome of the rest is unknown, for the reason given. The scripts' values are
+    /// let go of once they are on their way.
     fn write(
         &mut self,
         fence_key: &str,
-        scripts: &[Script<'_>],
+        scripts: &mut [Script<'_>],
     ) -> impl Future<Output = (Vec<Reply>, Option<StoreError>)> + Send;
 }

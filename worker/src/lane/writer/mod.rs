@@ -19,7 +19,7 @@ use crate::cache::Cache;
 use crate::ids::WriteIds;
 use crate::merge::Overflow;
 use crate::mutation::Mutation;
-use crate::player::{Decoded, Keys, SourcePartition};
+use crate::player::{Decoded, Keys, PlayerState, SourcePartition};
 use crate::store::{FenceState, Knowledge, Store, StoreError};
 use load::{Loaded, decode};
 use newcomers::Newcomers;
@@ -46,6 +46,8 @@ pub struct Writer<S, O> {
     /// Players of the batch that were refused, with what the refused write was based on.
     refused: HashMap<usize, Base>,
     newcomers: Newcomers,
+    /// Of nobody: its lists serve one player after the other, who would each allocate them.
+    spare: PlayerState,
 }
 
 /// A record's watermarks in short: two bases differ if somebody wrote the record in between.
@@ -117,6 +119,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             mutation: lane.mutation,
             refused: HashMap::new(),
             newcomers: Newcomers::new(lane.cuts.newcomers_row),
+            spare: PlayerState::default(),
         }
     }
 
@@ -184,8 +187,8 @@ impl<S: Store, O: Outbox> Writer<S, O> {
                 self.verify(lane).await?;
                 continue;
             }
-            let (scripts, outcomes) = self.scripts(Plan::default(), self.processed);
-            match self.run(lane, &scripts, outcomes, &mut Vec::new()).await {
+            let (mut scripts, outcomes) = self.scripts(Plan::default(), self.processed);
+            match self.run(lane, &mut scripts, outcomes, &mut Vec::new()).await {
                 Ok(()) => self.calm(lane),
                 Err(Trouble::Store(error)) => self.after_error(lane, &error).await?,
                 Err(Trouble::Halt(halt)) => return Err(halt),
@@ -253,9 +256,9 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         }
         let _timer = lane.metrics.stage.with_label_values(&["write"]).start_timer();
         let upto = if whole { job.upto } else { self.fence.position() };
-        let (scripts, outcomes) = self.scripts(plan, upto);
+        let (mut scripts, outcomes) = self.scripts(plan, upto);
         let mut written = Vec::new();
-        let ran = self.run(lane, &scripts, outcomes, &mut written).await;
+        let ran = self.run(lane, &mut scripts, outcomes, &mut written).await;
         lane.metrics.players_written.inc_by(written.len() as u64);
         for member in written {
             job.done[member.group] = true;

@@ -99,7 +99,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         let (mut state, cached, presumed) = match found {
             Found::Cached(state) => (*state, true, false),
             Found::Stored(state) => (state, false, false),
-            Found::Presumed => (PlayerState::default(), false, true),
+            Found::Presumed => (std::mem::take(&mut self.spare), false, true),
         };
         let base = self.base(&state);
         if let Some(refused) = self.refused.remove(&group) {
@@ -125,8 +125,9 @@ impl<S: Store, O: Outbox> Writer<S, O> {
             job.done[group] = true;
             job.owed.add(owed);
             job.verdicts.extend(applied.verdicts);
-            if keep {
-                self.cache.put(id.clone(), shrunk(state));
+            match keep {
+                true => self.cache.put(id.clone(), shrunk(state)),
+                false => self.recycle(state),
             }
             return;
         }
@@ -142,7 +143,18 @@ impl<S: Store, O: Outbox> Writer<S, O> {
         part.bytes += PLAYER_BYTES + part.values.len() - begin + uploads;
         part.players.push(PlayerWrite { key, expected, value_end: part.values.len(), chunks });
         let base = (!presumed).then_some(base);
-        part.members.push(Member { group, base, owed, kept: keep.then(|| shrunk(state)) });
+        let mut kept = None;
+        match keep {
+            true => kept = Some(shrunk(state)),
+            false => self.recycle(state),
+        }
+        part.members.push(Member { group, base, owed, kept });
+    }
+
+    /// Lets the next player use the lists of one who is done.
+    fn recycle(&mut self, mut state: PlayerState) {
+        state.reset();
+        self.spare = state;
     }
 
     /// The planned scripts. Each compares what the one before leaves; only the last moves the position to `upto`. One

@@ -19,7 +19,7 @@ impl<S: Store, O: Outbox> Writer<S, O> {
     pub(super) async fn run(
         &mut self,
         lane: &LaneContext,
-        scripts: &[Script<'_>],
+        scripts: &mut [Script<'_>],
         outcomes: Vec<Outcome>,
         done: &mut Vec<Member>,
     ) -> Result<(), Trouble> {
