@@ -1,11 +1,12 @@
 # Plaudit's images: docker build --target operator|worker. tools/image makes the same without an engine; tools/image-root says what is in them.
-# Not run where it was written, which has no engine; tools/image and its checks were.
-# trixie's own `rustup` or rust-toolchain.toml could differ; the toolchain is the one that the image brings.
+# Not run where it was written, which has no engine; tools/image and its checks were. BASE has the Rust of rust-toolchain.toml.
 ARG BASE=rust:1.95.0-slim-bookworm
 ARG VERSION=dev
 
 FROM ${BASE} AS build
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config protobuf-compiler zlib1g-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config zlib1g-dev && rm -rf /var/lib/apt/lists/*
+# or rustup would first fetch the linters that rust-toolchain.toml names
+ENV RUSTUP_TOOLCHAIN=${RUST_VERSION}
 WORKDIR /src
 COPY . .
 RUN tools/image-root operator /operator && tools/image-root worker /worker

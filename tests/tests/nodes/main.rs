@@ -1,6 +1,6 @@
 //! What end-to-end tests rely on: nodes that run our images as any node would, and that leave nothing behind.
 //!
-//! Each test has a cluster of its own (5 s), one after the other, since a machine has room for one with nodes.
+//! Each test has a cluster of its own (5 s), one after the other, since two cores have room for one.
 
 mod bed;
 mod left;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::access::MASTERS;
 use super::authority::{Authority, Identity};
-use super::nodes::network;
+use super::nodes::network::Network;
 
 /// The controllers that make what Plaudit makes real. The others would only take memory and time (nodes, volumes, certificates), or
 /// could not work: a Service has no endpoints at loopback addresses, which are all that pods have here.
@@ -36,6 +36,8 @@ pub(super) struct ApiServerFiles {
     pub(super) server: Identity,
     /// What signs the tokens of service accounts, and what checks them.
     pub(super) token_keys: (PathBuf, PathBuf),
+    /// Addresses of Services.
+    pub(super) services: String,
     /// With nodes: who the API server is to their kubelets.
     pub(super) to_kubelets: Option<Identity>,
 }
@@ -46,13 +48,14 @@ const NAMES: [&str; 4] =
 
 impl ApiServerFiles {
     /// For a server at `address`; at another one than a loopback there are nodes.
-    pub(super) fn issue(authority: &Authority, address: Ipv4Addr) -> Result<Self> {
-        let addresses = [address.into(), network::API_SERVICE.into()];
+    pub(super) fn issue(authority: &Authority, address: Ipv4Addr, network: Network) -> Result<Self> {
+        let addresses = [address.into(), network.api_service().into()];
         let to_kubelets = || authority.client("kube-apiserver", &[MASTERS]);
         Ok(Self {
             authority: authority.file(),
             server: authority.server("kube-apiserver", &addresses, &NAMES)?,
             token_keys: authority.key_pair("tokens")?,
+            services: network.services(),
             to_kubelets: if address.is_loopback() { None } else { Some(to_kubelets()?) },
         })
     }
@@ -80,7 +83,7 @@ pub(super) fn api_server(address: Ipv4Addr, ports: Ports, files: &ApiServerFiles
         format!("--bind-address={address}"),
         format!("--advertise-address={address}"),
         format!("--secure-port={}", ports.api_server),
-        format!("--service-cluster-ip-range={}", network::SERVICES),
+        format!("--service-cluster-ip-range={}", files.services),
         flag("client-ca-file", &files.authority),
         flag("tls-cert-file", &files.server.certificate),
         flag("tls-private-key-file", &files.server.key),

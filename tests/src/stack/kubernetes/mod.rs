@@ -32,7 +32,8 @@ use serde_json::json;
 use self::access::{MASTERS, Proof};
 use self::authority::Authority;
 use self::flags::{ApiServerFiles, Ports};
-use self::nodes::{Nodes, network};
+use self::nodes::Nodes;
+use self::nodes::network::Network;
 pub use self::ready::eventually;
 use self::server::Server;
 pub use self::with_nodes::{clean_nodes, load};
@@ -46,7 +47,7 @@ pub struct ClusterOptions {
     pub controllers: bool,
     /// Install our CRD, and wait until it serves.
     pub crd: bool,
-    /// So many nodes that run pods, at most 9; with any, `controllers` are needed, and a machine has room for one such cluster.
+    /// So many nodes that run pods, at most 9; with any, `controllers` are needed.
     pub nodes: u8,
     /// More flags for the API server.
     pub api_server: Vec<String>,
@@ -108,10 +109,11 @@ impl Cluster {
         let ports = Ports { etcd: free_port()?, etcd_peer: free_port()?, api_server: free_port()? };
         // first, since the API server listens on their network
         let nodes = if options.nodes > 0 { Some(Nodes::open(&directory, options.nodes)?) } else { None };
-        let address = if nodes.is_some() { network::HOST } else { Ipv4Addr::LOCALHOST };
+        let network = nodes.as_ref().map_or_else(Network::first, Nodes::network);
+        let address = if nodes.is_some() { network.host() } else { Ipv4Addr::LOCALHOST };
         let url = flags::api_url(address, ports);
         let authority = Authority::new(directory.join("pki"))?;
-        let files = ApiServerFiles::issue(&authority, address)?;
+        let files = ApiServerFiles::issue(&authority, address, network)?;
         let admin = Proof::Certificate(authority.client("admin", &[MASTERS])?);
         let mut api_server = flags::api_server(address, ports, &files);
         api_server.extend(options.api_server.iter().cloned());

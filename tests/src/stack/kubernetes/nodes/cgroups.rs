@@ -1,4 +1,4 @@
-//! The cgroups of nodes: one folder for all in each hierarchy of this machine, which `/sys/fs/cgroup` has one (version 2) or many of.
+//! The cgroups of nodes: one folder for each cluster in each hierarchy of this machine, which `/sys/fs/cgroup` has one (version 2) or many of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,26 +6,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::network;
+use super::network::{self, Network};
 use crate::stack::until;
 
 const ROOT: &str = "/sys/fs/cgroup";
-const NAME: &str = "plaudit-nodes";
 /// A cgroup is busy until the kernel has buried the last process in it.
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// As a kubelet names its own.
-pub(super) fn of(node: u8) -> String {
-    format!("/{NAME}/{}", network::name(node))
+pub(super) fn of(network: Network, node: u8) -> String {
+    format!("/{}/{}", network.cgroup(), network::name(node))
 }
 
 /// Makes the folder of one node everywhere; a kubelet wants to find it.
-pub(super) fn create(node: u8) -> Result<()> {
+pub(super) fn create(network: Network, node: u8) -> Result<()> {
     for hierarchy in hierarchies() {
-        let path = hierarchy.join(NAME).join(network::name(node));
+        let path = hierarchy.join(network.cgroup()).join(network::name(node));
         fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
         delegate(&hierarchy);
-        delegate(&hierarchy.join(NAME));
+        delegate(&hierarchy.join(network.cgroup()));
     }
     Ok(())
 }
@@ -39,10 +38,10 @@ fn delegate(folder: &Path) {
     }
 }
 
-/// Removes all that nodes have left, after their end.
-pub(super) fn remove() -> Result<()> {
+/// Removes all that the nodes of a cluster have left, after their end.
+pub(super) fn remove(network: Network) -> Result<()> {
     for hierarchy in hierarchies() {
-        let path = hierarchy.join(NAME);
+        let path = hierarchy.join(network.cgroup());
         until(&format!("{} to be empty", path.display()), REMOVE_LIMIT, || {
             Ok((!path.exists() || remove_empty(&path).is_ok()).then_some(()))
         })?;

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::network;
+use super::cgroups;
+use super::network::{self, Network};
 
 /// The image that holds a pod's namespaces; `tools/fetch node` makes it.
 const PAUSE: &str = "docker.io/plaudit/pause:1";
@@ -46,8 +47,8 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.tracing.proc
 }
 
 /// The pods' network: a bridge on each node. No address is translated, since everybody has routes to everybody.
-pub(super) fn cni(node: u8) -> Value {
-    let range = json!({"subnet": network::pods(node), "gateway": network::gateway(node)});
+pub(super) fn cni(network: Network, node: u8) -> Value {
+    let range = json!({"subnet": network.pods(node), "gateway": network.gateway(node)});
     json!({
         "cniVersion": "1.0.0",
         "name": "pods",
@@ -62,11 +63,11 @@ pub(super) fn cni(node: u8) -> Value {
     })
 }
 
-pub(super) fn kubelet(node: u8, files: &NodeFiles<'_>, cgroup: &str) -> Value {
+pub(super) fn kubelet(network: Network, node: u8, files: &NodeFiles<'_>) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
-        "address": network::node(node),
+        "address": network.node(node),
         "authentication": {
             "anonymous": {"enabled": false}, "webhook": {"enabled": true}, "x509": {"clientCAFile": files.authority},
         },
@@ -75,7 +76,7 @@ pub(super) fn kubelet(node: u8, files: &NodeFiles<'_>, cgroup: &str) -> Value {
         "tlsPrivateKeyFile": files.key,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         // below a folder of its own in the machine's cgroups, so that nodes keep apart and are removed whole
-        "cgroupRoot": cgroup,
+        "cgroupRoot": cgroups::of(network, node),
         "cgroupDriver": "cgroupfs",
         // older machines have nothing newer
         "failCgroupV1": false,
@@ -84,7 +85,7 @@ pub(super) fn kubelet(node: u8, files: &NodeFiles<'_>, cgroup: &str) -> Value {
         // pods ask only the cluster's DNS
         "resolvConf": files.directory.join("resolv.conf"),
         "clusterDomain": "cluster.local",
-        "clusterDNS": [network::DNS],
+        "clusterDNS": [network.dns()],
         // images are imported and could not be pulled again
         "imageMinimumGCAge": "24h",
         "imageGCHighThresholdPercent": 100,
@@ -98,11 +99,10 @@ pub(super) fn kubelet(node: u8, files: &NodeFiles<'_>, cgroup: &str) -> Value {
         "serializeImagePulls": false,
         // a node that died is seen so the sooner
         "nodeStatusUpdateFrequency": "4s",
-        "shutdownGracePeriod": "0s",
     })
 }
 
-pub(super) fn kube_proxy(node: u8, kubeconfig: &Path) -> Value {
+pub(super) fn kube_proxy(network: Network, node: u8, kubeconfig: &Path) -> Value {
     json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -110,7 +110,7 @@ pub(super) fn kube_proxy(node: u8, kubeconfig: &Path) -> Value {
         "hostnameOverride": network::name(node),
         "mode": "iptables",
         "detectLocalMode": "ClusterCIDR",
-        "clusterCIDR": network::PODS,
+        "clusterCIDR": network.all_pods(),
         // a new pod is in its Service at once
         "iptables": {"minSyncPeriod": "0s", "syncPeriod": "30s"},
         // these are settings of the whole machine
@@ -119,16 +119,16 @@ pub(super) fn kube_proxy(node: u8, kubeconfig: &Path) -> Value {
 }
 
 /// Names of Services are the cluster's, `ANYTHING.test` is the host, and nothing else exists: who asks for it is told at once.
-pub(super) fn corefile(kubeconfig: &Path) -> String {
-    let common = format!("bind {}\n    errors\n    cache 2", network::DNS);
+pub(super) fn corefile(network: Network, kubeconfig: &Path) -> String {
+    let common = format!("bind {}\n    errors\n    cache 2", network.dns());
     let zone = |names: &str, rest: &dyn Display| format!("{names} {{\n    {common}\n    {rest}\n}}\n");
     let services = format!(
         "ready {}:{READY_PORT}\n    kubernetes cluster.local {{\n        kubeconfig {}\n        pods insecure\n        ttl 2\n    }}",
-        network::DNS,
+        network.dns(),
         kubeconfig.display()
     );
     let host =
-        format!("template IN A {{\n        answer \"{{{{ .Name }}}} 2 IN A {}\"\n    }}", network::HOST);
+        format!("template IN A {{\n        answer \"{{{{ .Name }}}} 2 IN A {}\"\n    }}", network.host());
     let no_other = "template ANY ANY {\n        rcode NOERROR\n    }";
     let nothing = "template ANY ANY {\n        rcode NXDOMAIN\n    }";
     zone("cluster.local:53", &services)
@@ -137,8 +137,8 @@ pub(super) fn corefile(kubeconfig: &Path) -> String {
 }
 
 /// Where CoreDNS says that it knows the cluster's Services.
-pub(super) fn dns_ready() -> (Ipv4Addr, u16) {
-    (network::DNS, READY_PORT)
+pub(super) fn dns_ready(network: Network) -> (Ipv4Addr, u16) {
+    (network.dns(), READY_PORT)
 }
 
 /// CoreDNS' own choice.

@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -21,6 +21,7 @@ use kube::{Api, Client};
 use self::config::NodeFiles;
 use self::machine::Machine;
 pub(super) use self::machine::import as load;
+use self::network::Network;
 use super::access::{self, MASTERS, Proof};
 use super::authority::Authority;
 use super::flags;
@@ -41,6 +42,7 @@ const PROXY_HEALTH_PORT: u16 = 10_256;
 
 #[derive(Debug)]
 pub(super) struct Nodes {
+    network: Network,
     programs: PathBuf,
     // in the order of their end
     servers: Vec<Server>,
@@ -54,10 +56,11 @@ impl Nodes {
         let plugins = check_machine()?;
         let programs = fetch::part("node")?;
         let pause = programs.join("pause");
+        let network = Network::free()?;
         // what a killed one left
-        cgroups::remove()?;
+        cgroups::remove(network)?;
         let switch = Machine::start("switch", &directory.join("switch"), &pause)?;
-        let mut nodes = Self { programs, servers: Vec::new(), machines: Vec::new(), switch };
+        let mut nodes = Self { network, programs, servers: Vec::new(), machines: Vec::new(), switch };
         for number in 1..=count {
             nodes.machines.push(Machine::start("node", &directory.join(network::name(number)), &pause)?);
         }
@@ -76,7 +79,7 @@ impl Nodes {
         let scheduler = flags::scheduler(&kubeconfig("system:kube-scheduler", &[])?);
         self.launch(Server::new("kube-scheduler", &self.programs, directory, scheduler)?)?;
         let corefile = directory.join("Corefile");
-        write(&corefile, &config::corefile(&kubeconfig("coredns", &[MASTERS])?))?;
+        write(&corefile, &config::corefile(self.network, &kubeconfig("coredns", &[MASTERS])?))?;
         let arguments = vec!["-conf".to_owned(), corefile.display().to_string()];
         let dns = Server::new("coredns", &self.programs, directory, arguments)?;
         self.launch(dns.inside(machine::inside(self.switch.init())))?;
@@ -98,12 +101,12 @@ impl Nodes {
             Ok((nodes.iter().filter(|node| is_ready(node)).count() == self.machines.len()).then_some(()))
         };
         eventually("nodes that are ready", READY_LIMIT, joined).await?;
-        let (dns, dns_port) = config::dns_ready();
+        let (dns, dns_port) = config::dns_ready(self.network);
         let mut asked = vec![(format!("{dns}:{dns_port}"), "/ready")];
         asked.extend(
             (1..)
                 .take(self.machines.len())
-                .map(|number| (format!("{}:{PROXY_HEALTH_PORT}", network::node(number)), "/healthz")),
+                .map(|number| (format!("{}:{PROXY_HEALTH_PORT}", self.network.node(number)), "/healthz")),
         );
         for (address, path) in &asked {
             let answer = || async { Ok(ask::get(address, path).ok().filter(|(status, _)| *status == 200)) };
@@ -129,16 +132,21 @@ impl Nodes {
         machine.with_context(|| format!("there is no {}", network::name(number)))?.kill()
     }
 
+    pub(super) fn network(&self) -> Network {
+        self.network
+    }
+
     pub(super) fn servers(&self) -> Vec<&Server> {
         self.servers.iter().collect()
     }
 
     fn connect(&mut self, count: u8) -> Result<()> {
-        machine::ip(None, &network::host(self.switch.init(), count)[..3])?;
-        machine::ip(Some(self.switch.init()), &network::switch(&self.inits()))?;
-        machine::ip(None, &network::host(self.switch.init(), count)[3..])?;
+        let (network, switch) = (self.network, self.switch.init());
+        machine::ip(None, &network.cable(switch))?;
+        machine::ip(Some(switch), &network.switch(&self.inits()))?;
+        machine::ip(None, &network.ways(count))?;
         for (number, init) in (1..).zip(self.inits()) {
-            machine::ip(Some(init), &network::on_node(number, count))?;
+            machine::ip(Some(init), &network.on_node(number, count))?;
         }
         Ok(())
     }
@@ -146,7 +154,7 @@ impl Nodes {
     fn start_runtime(&mut self, number: u8, directory: &Path, plugins: &str) -> Result<()> {
         let file = directory.join("containerd.toml");
         write(&file, &config::containerd(plugins, directory))?;
-        write(&directory.join("cni").join("pods.conflist"), &config::cni(number).to_string())?;
+        write(&directory.join("cni").join("pods.conflist"), &config::cni(self.network, number).to_string())?;
         // pods inherit nothing of this machine's
         write(&directory.join("resolv.conf"), "")?;
         let arguments = vec!["--config".to_owned(), file.display().to_string()];
@@ -167,8 +175,8 @@ impl Nodes {
             self.servers.iter().try_for_each(Server::check)?;
             Ok(machine::import(init, &self.programs.join("pause.tar")).ok())
         })?;
-        cgroups::create(number)?;
-        let address = network::node(number);
+        cgroups::create(self.network, number)?;
+        let address = self.network.node(number);
         let identity = authority.server(&network::name(number), &[address.into()], &[])?;
         let files = NodeFiles {
             directory,
@@ -177,8 +185,8 @@ impl Nodes {
             key: &identity.key,
         };
         let (kubelet, kube_proxy) = (directory.join("kubelet.json"), directory.join("kube-proxy.json"));
-        write(&kubelet, &config::kubelet(number, &files, &cgroups::of(number)).to_string())?;
-        write(&kube_proxy, &config::kube_proxy(number, proxy).to_string())?;
+        write(&kubelet, &config::kubelet(self.network, number, &files).to_string())?;
+        write(&kube_proxy, &config::kube_proxy(self.network, number, proxy).to_string())?;
         let arguments = flags::kubelet(&kubelet, node, &network::name(number), address);
         let server = Server::new("kubelet", &self.programs, directory, arguments)?;
         self.launch(server.inside(machine::inside(init)))?;
@@ -198,34 +206,21 @@ impl Drop for Nodes {
     fn drop(&mut self) {
         self.machines.clear();
         drop(self.switch.kill());
-        drop(cgroups::remove());
-        // or the next cluster finds this one
-        drop(until("the end of the nodes' network", GONE_LIMIT, || Ok((!is_up()).then_some(()))));
+        drop(cgroups::remove(self.network));
+        // or the next cluster takes it for one that runs
+        drop(until("the end of a network", GONE_LIMIT, || Ok((!self.network.is_up()).then_some(()))));
     }
 }
 
-/// Removes what nodes of a process that was killed have left.
+/// Removes what nodes of processes that were killed have left.
 pub(super) fn clean() -> Result<()> {
-    until("the end of the nodes' network", GONE_LIMIT, || Ok((!is_up()).then_some(())))?;
-    cgroups::remove()
-}
-
-/// Whether there is a cluster with nodes on this machine; there is room for one.
-pub(super) fn is_up() -> bool {
-    Path::new("/sys/class/net").join(network::DEVICE).exists()
+    Network::all().filter(|network| !network.is_up()).try_for_each(cgroups::remove)
 }
 
 /// Where the network plugins are, if nodes can run here.
 fn check_machine() -> Result<&'static str> {
     let root = fs::metadata("/proc/self").context("no /proc here")?.uid() == 0;
     ensure!(root, "nodes need root: they have namespaces, mounts and cgroups of their own");
-    if is_up() {
-        bail!(
-            "another cluster with nodes is on this machine (network device {}), which has addresses for one; `tools/cluster down` \
-             ends one in the background",
-            network::DEVICE
-        );
-    }
     let missing: Vec<_> = NEEDED.into_iter().filter(|name| !is_installed(name)).collect();
     ensure!(missing.is_empty(), "nodes need {}: `tools/setup node` installs it", missing.join(", "));
     let plugins = PLUGINS.into_iter().find(|folder| Path::new(folder).join("bridge").exists());
