@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::Api;
-use kube::api::PostParams;
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::api::{ListParams, PostParams};
+use kube::{Api, ResourceExt};
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::programs;
 use plaudit_tests::stack::kubernetes::eventually;
@@ -19,7 +20,7 @@ use crate::install::{CRD, LIMIT, cluster, folder, helm, remove_crd};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_with_the_charts_rights_leads_and_plaudit_check_says_so() -> Result<()> {
     let _turn = CRD.lock().await;
-    let (operator, namespace) = install("operator").await?;
+    let (operator, namespace) = install("operator", &[]).await?;
 
     let missing = check("127.0.0.1:1", "0")?;
     let running = check(&operator.address, "30")?;
@@ -32,9 +33,28 @@ async fn an_operator_with_the_charts_rights_leads_and_plaudit_check_says_so() ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_of_one_namespace_leads_with_rights_in_two_and_none_on_the_cluster() -> Result<()> {
+    let _turn = CRD.lock().await;
+    let watched = cluster().namespace("watched").await?;
+    let watch = format!("--set=watchNamespace={watched},rbac.aggregateRoles=false");
+    let (operator, namespace) = install("one", &[&watch]).await?;
+
+    let running = check(&operator.address, "30")?;
+    let roles: Api<ClusterRole> = Api::all(cluster().client()?);
+    let on_cluster = roles.list(&ListParams::default()).await?.items;
+    uninstall(&namespace)?;
+
+    let said = format!("1 ready; {} leads and has read the pipelines\n", operator.address);
+    assert_eq!(running, (true, said));
+    let ours = on_cluster.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(&namespace));
+    assert_eq!(ours.collect::<Vec<_>>(), Vec::<String>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_operator_tells_alerts_of_suspended_paused_and_refused_pipelines() -> Result<()> {
     let _turn = CRD.lock().await;
-    let (operator, namespace) = install("told").await?;
+    let (operator, namespace) = install("told", &[]).await?;
     let pipelines: Api<AchievementPipeline> = Api::namespaced(cluster().client()?, &namespace);
     let source =
         |group: &str| json!({"bootstrapServers": "127.0.0.1:1", "topic": "t", "consumerGroup": group});
@@ -74,10 +94,11 @@ async fn the_operator_tells_alerts_of_suspended_paused_and_refused_pipelines() -
 }
 
 /// Installs the chart, and runs its operator with its arguments as its service account.
-async fn install(name: &str) -> Result<(Operator, String)> {
+async fn install(name: &str, values: &[&str]) -> Result<(Operator, String)> {
     remove_crd().await?;
     let namespace = cluster().namespace(name).await?;
-    helm()?.run(&["install", "plaudit", &folder(), &format!("--namespace={namespace}")])?;
+    let (folder, within) = (folder(), format!("--namespace={namespace}"));
+    helm()?.run(&[&["install", "plaudit", &folder, &within], values].concat())?;
     let deployments: Api<Deployment> = Api::namespaced(cluster().client()?, &namespace);
     let template = deployments.get("plaudit").await?.spec.context("a spec")?.template;
     let pod = template.spec.context("a pod")?;
