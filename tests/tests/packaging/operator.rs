@@ -46,8 +46,11 @@ async fn an_operator_of_one_namespace_leads_with_rights_in_two_and_none_on_the_c
 
     let said = format!("1 ready; {} leads and has read the pipelines\n", operator.address);
     assert_eq!(running, (true, said));
-    let ours = on_cluster.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(&namespace));
-    assert_eq!(ours.collect::<Vec<_>>(), Vec::<String>::new());
+    let of_release = |role: &&ClusterRole| {
+        role.annotations().get("meta.helm.sh/release-namespace").is_some_and(|found| *found == namespace)
+    };
+    let ours: Vec<_> = on_cluster.iter().filter(of_release).map(ResourceExt::name_any).collect();
+    assert_eq!(ours, Vec::<String>::new());
     Ok(())
 }
 
