@@ -19,7 +19,7 @@ cluster_parts() { if docker_answers; then printf '%s\n' helm kind; else printf '
 bring_cluster() {
   local helm
   helm=$("$root/tools/fetch" helm)
-  kubeconfig=$(mktemp)
+  kubeconfig=$(mktemp -t kubeconfig.XXXXXX)
   export PATH=$helm:$PATH KUBECONFIG=$kubeconfig
   if docker_answers; then on_kind "$@"; else on_our_own "${@:2}"; fi
 }

@@ -70,7 +70,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let outcome = match play(args, &mut show, &interrupted) {
         // a terminal interrupts the programs that this one waits for, too
         Err(error) if interrupted.load(Ordering::Relaxed) => {
-            show.step(&format!("interrupted in the middle: {error:#}"))?;
+            let error = format!("{error:#}");
+            show.step(&format!("interrupted in the middle: {}", error.lines().next().unwrap_or_default()))?;
             None
         }
         played => played?,

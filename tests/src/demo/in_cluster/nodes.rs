@@ -2,11 +2,13 @@
 //!
 //! Its commands are run as they are shown, by a shell; helm and kubectl must be on PATH.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
-use kube::Client;
+use kube::{Client, ResourceExt as _};
+use nix::sys::signal::Signal;
 use plaudit::snapshot::{Snapshot, WorkerView};
 use plaudit_crds::AchievementPipeline;
 use tokio::runtime::Runtime;
@@ -16,6 +18,7 @@ use super::super::stage::Stage;
 use super::seen::Way;
 use super::view::{self, View};
 use crate::example;
+use crate::fleet;
 use crate::stack::fetch::ROOT;
 use crate::stack::kubernetes::this_machine;
 
@@ -95,7 +98,7 @@ fn run(show: &mut Show, line: &str, shown: impl Fn(&str) -> bool) -> Result<()> 
         bail!("`{line}` failed, {}: {}", output.status, said.trim_end());
     }
     for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| shown(line)) {
-        show.step(&format!("  {line}"))?;
+        show.step(&format!("  {}", line.trim_end()))?;
     }
     Ok(())
 }
@@ -115,6 +118,20 @@ fn explained(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}{}", answers.concat())
 }
 
+/// The worker's process in the pod with this UID; `None` where its node is another machine.
+fn process_of(uid: &str) -> Option<u32> {
+    // a kubelet names the cgroups of a pod so, or, with systemd's driver, with underscores
+    let cgroups = [format!("pod{uid}"), format!("pod{}", uid.replace('-', "_"))];
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let inside = || cgroups.iter().any(|cgroup| read("cgroup").contains(cgroup));
+        // the other process of a pod is its pause
+        read("comm").trim_end() == "plaudit-worker" && inside()
+    })
+}
+
 impl Stage for Nodes {
     fn look(&mut self) -> Result<Option<Snapshot>> {
         self.0.look()
@@ -129,7 +146,16 @@ impl Stage for Nodes {
     }
 
     fn kill(&mut self, show: &mut Show, worker: &WorkerView) -> Result<()> {
-        run(show, &format!("kubectl delete pod {} --grace-period=0 --force", worker.name), |_| true)
+        let pod = self.0.pod(&worker.name)?;
+        // A node lets a pod that is deleted by force drain like any other; only a signal takes it by surprise.
+        let process = process_of(&pod.uid().unwrap_or_default());
+        let killed = process.filter(|pid| fleet::signal(*pid, Signal::SIGKILL).is_ok());
+        let name = &worker.name;
+        show.step(&killed.map_or_else(
+            || format!("could not kill the process of {name} from here: it may drain while its pod goes"),
+            |pid| format!("killed worker {name} (kill -9 {pid}); its pod goes too:"),
+        ))?;
+        run(show, &format!("kubectl delete pod {name} --grace-period=0 --force"), |_| true)
     }
 
     fn stop(&mut self, show: &mut Show) -> Result<()> {

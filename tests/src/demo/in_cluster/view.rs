@@ -119,6 +119,12 @@ impl View {
         (format!("$ kubectl get achp -o wide\n{pipelines}"), format!("$ kubectl get pods\n{pods}"))
     }
 
+    /// A pod as it is now.
+    pub(super) fn pod(&self, name: &str) -> Result<Pod> {
+        let pod = self.runtime.block_on(self.pods.get(name));
+        pod.with_context(|| format!("could not ask for the pod {name}"))
+    }
+
     /// Suspends the pipeline, waits until its workers have drained and ended, and gives the events that there were as kubectl prints them.
     pub(super) fn suspend(&self, show: &mut Show) -> Result<String> {
         let name = &self.name;
