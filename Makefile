@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo demo-operator test nodes e2e chaos check bench up down images kind-up release-login \
+.PHONY: help demo demo-operator demo-cluster test nodes e2e chaos check bench up down images kind-up release-login \
 	release-images release-publish fmt generate setup
 
 help:
@@ -16,6 +16,9 @@ demo: ## see it work: Kafka, workers and Valkey under load, a worker killed, eve
 
 demo-operator: ## the same in a Kubernetes cluster: a real API server and operator, with worker processes as pods
 	@tools/demo --operator
+
+demo-cluster: ## the same on a cluster with nodes: Helm, containers, a pod killed; kind where Docker answers, else our own (root)
+	@tools/demo --cluster
 
 up: setup ## start Kafka and Valkey in the background and say what to try with them
 	@cargo build -q -p plaudit -p plaudit-worker -p plaudit-tests

@@ -31,8 +31,8 @@ pub(super) struct Outcome {
 pub(super) enum Sequel {
     /// The comparison with the synchronous design, or why there is none.
     Event(Box<Result<event::Outcome, String>>),
-    /// Where to see that comparison: it says nothing about an operator.
-    Local,
+    /// Where to see that comparison: it says nothing about an operator. The demo that this was: `demo-operator`.
+    Elsewhere(&'static str),
 }
 
 impl Outcome {
@@ -121,9 +121,9 @@ fn further(sequel: &Sequel) -> anyhow::Result<[(String, &'static str); 4]> {
             ("REPORTS=file.ndjson make demo", "your own reports, one JSON object a line"),
             ("README.md", "how to point it at your own topic"),
         ]),
-        Sequel::Local => owned([
+        Sequel::Elsewhere(demo) => owned([
             ("make demo", "the same without a cluster, beside the synchronous design"),
-            ("HOLD=1 make demo-operator", "keeps the cluster until Ctrl-C, for a kubectl of your own"),
+            (&format!("HOLD=1 make {demo}"), "keeps the cluster until Ctrl-C, for a kubectl of your own"),
             (&format!("{plaudit} plan -f examples/pipeline.yaml"), "what the operator makes of a pipeline"),
             ("README.md", "how to run it in your own cluster"),
         ]),

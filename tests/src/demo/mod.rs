@@ -18,7 +18,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use clap::builder::FalseyValueParser;
-use nix::sys::signal::Signal;
 use plaudit::load::Summary;
 use plaudit::pipeline::{self, Pipeline};
 use plaudit::screen;
@@ -26,7 +25,7 @@ use plaudit::snapshot::Snapshot;
 use plaudit_crds::AchievementPipeline;
 
 use self::ending::{Outcome, Sequel};
-use self::in_cluster::InCluster;
+use self::in_cluster::{Connection, Nodes, Processes};
 use self::local::Local;
 use self::probe::Timings;
 use self::script::{Act, Ending, Script};
@@ -35,13 +34,14 @@ use self::stage::Stage;
 use crate::bench::event;
 use crate::checker;
 use crate::example;
-use crate::fleet;
 use crate::programs;
 use crate::stack::kubernetes::{Cluster, ClusterOptions};
 use crate::stack::{Stack, until};
 
 /// `plaudit local` looks once a second; this is often enough to show each look.
 const TICK: Duration = Duration::from_millis(250);
+/// An image's start, a volume and a join of the group, on two busy cores.
+const FIRST_WORKER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Show the whole line under load, with a worker killed, and account for every report
 #[derive(Debug, clap::Args)]
@@ -52,6 +52,9 @@ pub struct Args {
     /// In a Kubernetes cluster, by the operator, instead of `plaudit local`
     #[arg(long)]
     operator: bool,
+    /// In the cluster that KUBECONFIG names, where the chart is installed; what is made there stays
+    #[arg(long, conflicts_with = "operator")]
+    cluster: bool,
     /// Before the workers are stopped, wait for Ctrl-C, so that one can look around
     #[arg(long, env = "HOLD", value_parser = FalseyValueParser::new())]
     hold: bool,
@@ -64,7 +67,15 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<bool> {
     let interrupted = interrupt::watch()?;
     let mut show = Show::new(args.begun_at.map_or(Duration::ZERO, since));
-    let outcome = play(args, &mut show, &interrupted)?;
+    let outcome = match play(args, &mut show, &interrupted) {
+        // a terminal interrupts the programs that this one waits for, too
+        Err(error) if interrupted.load(Ordering::Relaxed) => {
+            let error = format!("{error:#}");
+            show.step(&format!("interrupted in the middle: {}", error.lines().next().unwrap_or_default()))?;
+            None
+        }
+        played => played?,
+    };
     match outcome {
         Some(outcome) => {
             show.text(&outcome.to_string())?;
@@ -85,20 +96,29 @@ fn since(epoch_seconds: u64) -> Duration {
 
 /// `None` when interrupted. Everything it started has ended when it returns.
 fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<Option<Outcome>> {
-    let (stack, cluster) = start(args, show)?;
+    let (stack, place) = start(args, show)?;
     let example = served(&stack)?;
     let pipeline = pipeline::parse(&example).context("examples/pipeline.yaml is refused")?;
     example::create_topics(&example, &stack.kafka)?;
     let (kafka, valkey) = (stack.kafka.bootstrap(), stack.valkey.address());
     show.step(&format!("Kafka is on {kafka} ({} partitions), Valkey on {valkey}", example::PARTITIONS))?;
-    let mut stage: Box<dyn Stage> = match cluster {
-        Some(cluster) => Box::new(InCluster::start(show, cluster, &example)?),
-        None => Box::new(Local::start(show, &stack)?),
+    let (mut stage, elsewhere): (Box<dyn Stage>, _) = match place {
+        Place::Here => (Box::new(Local::start(show, &stack)?), None),
+        Place::ApiServer(cluster) => {
+            (Box::new(Processes::start(show, *cluster, &example)?), Some("demo-operator"))
+        }
+        Place::Nodes(connection) => {
+            (Box::new(Nodes::start(show, connection, &example)?), Some("demo-cluster"))
+        }
     };
-    until("the first worker", Duration::from_secs(30), || {
+    let first = until("the first worker", FIRST_WORKER_LIMIT, || {
         let ready = stage.look()?.is_some_and(|seen| seen.workers.iter().any(|worker| worker.ready));
         Ok((ready || interrupted.load(Ordering::Relaxed)).then_some(()))
-    })?;
+    });
+    if first.is_err() {
+        show.text(&stage.picture())?;
+    }
+    first?;
     if interrupted.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -115,7 +135,10 @@ fn play(args: &Args, show: &mut Show, interrupted: &Arc<AtomicBool>) -> Result<O
     }
     show.step("checking: folding all that was sent, and comparing it with all that is stored")?;
     let verdict = checker::check(&checker::Settings::of(&example)).context("could not check")?;
-    let sequel = if args.operator { Sequel::Local } else { Sequel::Event(Box::new(compare(show, &stack)?)) };
+    let sequel = match elsewhere {
+        Some(demo) => Sequel::Elsewhere(demo),
+        None => Sequel::Event(Box::new(compare(show, &stack)?)),
+    };
     if interrupted.load(Ordering::Relaxed) {
         return Ok(None);
     }
@@ -134,18 +157,30 @@ fn hold(show: &mut Show, interrupted: &AtomicBool, stage: &mut dyn Stage) -> Res
     Ok(())
 }
 
+/// Where the workers will be.
+enum Place {
+    Here,
+    ApiServer(Box<Cluster>),
+    Nodes(Connection),
+}
+
 /// All servers at once.
-fn start(args: &Args, show: &mut Show) -> Result<(Stack, Option<Cluster>)> {
+fn start(args: &Args, show: &mut Show) -> Result<(Stack, Place)> {
+    if args.cluster {
+        let connection = Connection::open(show)?;
+        show.step("starting Kafka and Valkey beside the cluster")?;
+        return Ok((Stack::start_at(connection.host)?, Place::Nodes(connection)));
+    }
     if !args.operator {
         show.step("starting Kafka and Valkey")?;
-        return Ok((Stack::start()?, None));
+        return Ok((Stack::start()?, Place::Here));
     }
     show.step("starting Kafka, Valkey and a Kubernetes API server with its controllers")?;
     std::thread::scope(|scope| {
         let cluster = scope.spawn(|| Cluster::start(ClusterOptions::default()));
         let stack = Stack::start()?;
         let cluster = cluster.join().map_err(|_| anyhow!("starting the cluster panicked"))??;
-        Ok((stack, Some(cluster)))
+        Ok((stack, Place::ApiServer(Box::new(cluster))))
     })
 }
 
@@ -221,11 +256,7 @@ fn follow(
         }
         match script.next(begin.elapsed(), sent(), &seen) {
             Act::Wait => {}
-            Act::Kill(worker) => {
-                let pid = worker.pid.context("a worker to kill has a process")?;
-                fleet::signal(pid, Signal::SIGKILL)?;
-                show.step(&format!("killed worker {} (kill -9 {pid})", worker.name))?;
-            }
+            Act::Kill(worker) => stage.kill(show, &worker)?,
             Act::End(ending) => return Ok((seen, most_workers, Some(ending))),
         }
         std::thread::sleep(TICK);

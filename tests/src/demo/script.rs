@@ -24,7 +24,7 @@ pub(super) struct Script {
 #[derive(Debug, PartialEq)]
 pub(super) enum Act {
     Wait,
-    /// SIGKILL to this worker.
+    /// This worker, without a word.
     Kill(WorkerView),
     End(Ending),
 }
@@ -69,7 +69,7 @@ impl Script {
 
 /// The worker with the most partitions: its death is felt most.
 fn victim(seen: &Snapshot, alone: bool) -> Option<&WorkerView> {
-    let ready = || seen.workers.iter().filter(|worker| worker.ready && worker.pid.is_some());
+    let ready = || seen.workers.iter().filter(|worker| worker.ready);
     let owned = |worker: &WorkerView| {
         seen.partitions.iter().filter(|partition| partition.owner.as_ref() == Some(&worker.name)).count()
     };

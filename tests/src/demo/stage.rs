@@ -1,10 +1,12 @@
 //! A stage is what keeps the demo's workers: `plaudit local`, or an operator in a cluster.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sys::signal::Signal;
 use plaudit::screen;
-use plaudit::snapshot::Snapshot;
+use plaudit::snapshot::{Snapshot, WorkerView};
 
 use super::show::Show;
+use crate::fleet;
 
 pub(super) trait Stage {
     /// `None` until there is something to see.
@@ -18,6 +20,14 @@ pub(super) trait Stage {
     /// The whole of it once more where no screen is drawn again and again; empty: a line says it all.
     fn picture(&self) -> String {
         String::new()
+    }
+
+    /// Ends a worker without a word: here, one that is a process on this machine.
+    fn kill(&mut self, show: &mut Show, worker: &WorkerView) -> Result<()> {
+        let pid = worker.pid.context("a worker to kill has a process")?;
+        fleet::signal(pid, Signal::SIGKILL)?;
+        show.step(&format!("killed worker {} (kill -9 {pid})", worker.name))?;
+        Ok(())
     }
 
     /// Lets the workers drain, and ends what keeps them.

@@ -17,6 +17,7 @@ pub(crate) mod scratch;
 mod valkey;
 
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,11 +66,17 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<O
 }
 
 impl Stack {
-    /// Both at once: Kafka takes seconds, Valkey next to nothing.
+    /// Both, for clients on this machine.
     pub fn start() -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Both, listening at an address of this machine. At once: Kafka takes seconds, Valkey next to nothing.
+    pub fn start_at(host: Ipv4Addr) -> Result<Self> {
         std::thread::scope(|scope| {
-            let valkey = scope.spawn(|| Valkey::start(ValkeyOptions::default()));
-            let kafka = Kafka::start(KafkaOptions::default())?;
+            let valkey =
+                scope.spawn(move || Valkey::start(ValkeyOptions { host, ..ValkeyOptions::default() }));
+            let kafka = Kafka::start(KafkaOptions { host, ..KafkaOptions::default() })?;
             let valkey = valkey.join().expect("starting valkey does not panic")?;
             Ok(Self { kafka, valkey })
         })

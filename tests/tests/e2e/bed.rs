@@ -1,22 +1,21 @@
 //! A bed is a namespace for pipelines, which takes only pods of the restricted profile, with Kafka and Valkey on this machine.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Namespace, Node, Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{Namespace, Pod, ServiceAccount};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use plaudit::load::Summary;
 use plaudit::pipeline::parse;
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::scene::{Scene, achievements, smooth_mix};
-use plaudit_tests::stack::kubernetes::eventually;
-use plaudit_tests::stack::{Kafka, KafkaOptions, Valkey, ValkeyOptions, unique_name};
+use plaudit_tests::stack::kubernetes::{eventually, this_machine};
+use plaudit_tests::stack::{Stack, unique_name};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
@@ -36,12 +35,7 @@ static TURN: Mutex<()> = Mutex::const_new(());
 pub struct Bed {
     pub client: Client,
     pub namespace: String,
-    servers: &'static Servers,
-}
-
-struct Servers {
-    kafka: Kafka,
-    valkey: Valkey,
+    servers: &'static Stack,
 }
 
 /// Runs a test on a bed. What the cluster says of it is printed when it fails; its namespace goes in any case.
@@ -211,27 +205,11 @@ pub fn is_ready(pod: &Pod) -> bool {
 }
 
 /// Kafka and Valkey at the address that the nodes reach this machine by.
-async fn servers(client: &Client) -> Result<&'static Servers> {
-    static SERVERS: OnceLock<Servers> = OnceLock::new();
+async fn servers(client: &Client) -> Result<&'static Stack> {
+    static SERVERS: OnceLock<Stack> = OnceLock::new();
     if let Some(servers) = SERVERS.get() {
         return Ok(servers);
     }
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?.items;
-    let addresses =
-        nodes.iter().flat_map(|node| node.status.iter().flat_map(|status| &status.addresses).flatten());
-    let internal = addresses.into_iter().find(|address| address.type_ == "InternalIP");
-    let host = host(&internal.context("a node with an InternalIP")?.address)?;
-    let kafka = Kafka::start(KafkaOptions { host, ..KafkaOptions::default() })?;
-    let valkey = Valkey::start(ValkeyOptions { host, ..ValkeyOptions::default() })?;
-    Ok(SERVERS.get_or_init(|| Servers { kafka, valkey }))
-}
-
-/// Our address in the network of a node: the one that a datagram to it would leave with. None is sent.
-fn host(node: &str) -> Result<Ipv4Addr> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    socket.connect((node, 9)).with_context(|| format!("no way from here to the node {node}"))?;
-    match socket.local_addr()?.ip() {
-        IpAddr::V4(host) => Ok(host),
-        IpAddr::V6(host) => anyhow::bail!("the nodes reach this machine by {host}, not by IPv4"),
-    }
+    let servers = Stack::start_at(this_machine(client).await?)?;
+    Ok(SERVERS.get_or_init(|| servers))
 }

@@ -1,16 +1,17 @@
 //! What is seen of a pipeline in a cluster: its status, its pods, what they say of their lanes, and the group's offsets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures::future::join_all;
+use http::Request;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use kube::{Client, ResourceExt as _};
 use plaudit::children::WORKER_PORT;
 use plaudit::observe::{
-    Asked, Committed, LanesReport, Observed, PartitionOffsets, SourceState, WorkerState, ask as ask_worker,
+    Committed, LanesReport, Observed, PartitionOffsets, SourceState, WorkerState, ask_for_lanes,
 };
 use plaudit::pipeline::{self, Pipeline};
 use plaudit::snapshot::{Rate, Snapshot, Totals, WorkerView, partitions};
@@ -18,10 +19,31 @@ use plaudit_crds::AchievementPipeline;
 
 use crate::scene::Log;
 
-/// A pod with what its process says.
-pub(super) struct Played {
+/// A node that has gone does not answer at all, and a look waits for every pod.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+
+/// How workers are asked for their lanes.
+pub(super) enum Way {
+    /// At the address of the pod; the number of its process lies in this folder.
+    Direct(PathBuf),
+    /// By the API server, which reaches pods where this machine does not.
+    ThroughApiServer,
+}
+
+/// A pod with what its worker says.
+pub(super) struct Worker {
     view: WorkerView,
+    /// One start of its container.
+    life: String,
     report: Option<LanesReport>,
+}
+
+impl Worker {
+    fn new(pod: &Pod, pid: Option<u32>, address: Option<String>, report: Option<LanesReport>) -> Self {
+        let view = view(pod, pid, address);
+        let life = format!("{}/{}", pod.uid().unwrap_or_default(), view.restarts);
+        Self { view, life, report }
+    }
 }
 
 /// What is remembered from one look to the next.
@@ -30,6 +52,8 @@ pub(super) struct Memory {
     pipeline: Pipeline,
     rate: Rate,
     totals: Totals,
+    /// Those that have ever been; the place of each is its number in the totals.
+    lives: Vec<String>,
     living: BTreeSet<u32>,
 }
 
@@ -40,6 +64,7 @@ impl Memory {
             pipeline: pipeline::parse(object).context("the pipeline is refused")?,
             rate: Rate::default(),
             totals: Totals::default(),
+            lives: Vec::new(),
             living: BTreeSet::new(),
         })
     }
@@ -52,12 +77,12 @@ impl Memory {
     pub(super) fn take(
         &mut self,
         object: AchievementPipeline,
-        pods: &[Played],
+        pods: &[Worker],
         offsets: Option<Vec<PartitionOffsets>>,
     ) -> Option<Snapshot> {
         let decision = object.status.as_ref()?.last_decision.clone()?;
         let state =
-            |pod: &Played| WorkerState { ready: pod.view.ready, trouble: None, report: pod.report.clone() };
+            |pod: &Worker| WorkerState { ready: pod.view.ready, trouble: None, report: pod.report.clone() };
         let observed = Observed {
             source: offsets.map_or(SourceState::NotAsked, |offsets| SourceState::Found(offsets.into())),
             workers: pods.iter().map(|pod| (pod.view.name.clone(), state(pod))).collect(),
@@ -79,32 +104,52 @@ impl Memory {
         })
     }
 
-    fn count(&mut self, pods: &[Played]) {
-        let present: BTreeSet<u32> = pods.iter().filter_map(|pod| pod.view.pid).collect();
-        self.living.difference(&present).for_each(|pid| self.totals.gone(*pid));
+    fn count(&mut self, pods: &[Worker]) {
+        let present: BTreeSet<u32> = pods.iter().map(|pod| self.number(&pod.life)).collect();
+        self.living.difference(&present).for_each(|life| self.totals.gone(*life));
         for pod in pods {
-            if let (Some(pid), Some(report)) = (pod.view.pid, &pod.report) {
-                self.totals.report(pid, report);
+            if let Some(report) = &pod.report {
+                let number = self.number(&pod.life);
+                self.totals.report(number, report);
             }
         }
         self.living = present;
     }
+
+    fn number(&mut self, life: &str) -> u32 {
+        let known = self.lives.iter().position(|known| known == life);
+        let number = known.unwrap_or_else(|| {
+            self.lives.push(life.to_owned());
+            self.lives.len() - 1
+        });
+        u32::try_from(number).expect("a demo starts few containers")
+    }
 }
 
-/// Asks all pods at once; their processes' numbers lie in `directory`.
-pub(super) async fn ask(pods: Vec<Pod>, directory: &Path) -> Vec<Played> {
-    join_all(pods.into_iter().map(|pod| async move {
+/// Asks all pods at once.
+pub(super) async fn ask(pods: Vec<Pod>, client: &Client, way: &Way) -> Vec<Worker> {
+    join_all(pods.iter().map(async |pod| {
         let address = pod.status.as_ref().and_then(|status| status.pod_ip.clone());
         let address = address.map(|ip| format!("{ip}:{WORKER_PORT}"));
-        let asked = match &address {
-            Some(address) => ask_worker(address).await,
-            None => Asked::default(),
+        let (pid, report) = match (way, &address) {
+            (_, None) => (None, None),
+            (Way::Direct(directory), Some(address)) => {
+                let pid = std::fs::read_to_string(directory.join(format!("{}.pid", pod.name_any())));
+                (pid.ok().and_then(|pid| pid.trim().parse().ok()), ask_for_lanes(address).await)
+            }
+            (Way::ThroughApiServer, Some(_)) => (None, lanes_through_api_server(client, pod).await),
         };
-        let pid = std::fs::read_to_string(directory.join(format!("{}.pid", pod.name_any())));
-        let pid = pid.ok().and_then(|pid| pid.trim().parse().ok());
-        Played { view: view(&pod, pid, address), report: asked.report }
+        Worker::new(pod, pid, address, report)
     }))
     .await
+}
+
+/// `None` while it does not answer.
+async fn lanes_through_api_server(client: &Client, pod: &Pod) -> Option<LanesReport> {
+    let (namespace, name) = (pod.namespace()?, pod.name_any());
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{name}:{WORKER_PORT}/proxy/lanes");
+    let answer = client.request(Request::get(path).body(Vec::new()).ok()?);
+    tokio::time::timeout(ANSWER_LIMIT, answer).await.ok()?.ok()
 }
 
 fn view(pod: &Pod, pid: Option<u32>, address: Option<String>) -> WorkerView {
@@ -142,4 +187,33 @@ pub(super) fn offsets(log: &Log, group: &str) -> Result<Vec<PartitionOffsets>> {
             ..PartitionOffsets::default()
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use plaudit::snapshot::Counters;
+    use serde_json::json;
+
+    use super::*;
+    use crate::example;
+
+    fn worker(pod: &str, restarts: u32, conflicts: u64) -> Worker {
+        let status = json!({"restartCount": restarts, "state": {"running": {}}, "name": "worker", "image": "", "imageID": "", "ready": true});
+        let pod = json!({"metadata": {"name": pod, "uid": pod}, "status": {"containerStatuses": [status]}});
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        let report = LanesReport { conflicts, resident_bytes: 10, ..LanesReport::default() };
+        Worker::new(&pod, None, None, Some(report))
+    }
+
+    #[test]
+    fn what_a_container_has_counted_stays_when_it_is_gone_or_has_started_again() {
+        let mut memory = Memory::new(&example::pipeline().expect("the example")).expect("it is good");
+
+        memory.count(&[worker("a", 0, 1), worker("b", 0, 10)]);
+        memory.count(&[worker("a", 0, 2), worker("b", 0, 20)]);
+        memory.count(&[worker("a", 1, 100)]);
+
+        let expected = Counters { conflicts: 122, cpu_seconds: 0.0, resident_bytes: 10 };
+        assert_eq!(memory.totals.sum(), expected);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod access;
 mod authority;
+mod beside;
 pub mod fault;
 mod flags;
 pub mod kubelet;
@@ -31,6 +32,7 @@ use serde_json::json;
 
 use self::access::{MASTERS, Proof};
 use self::authority::Authority;
+pub use self::beside::this_machine;
 use self::flags::{ApiServerFiles, Ports};
 use self::nodes::Nodes;
 use self::nodes::network::Network;
