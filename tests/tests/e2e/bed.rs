@@ -199,6 +199,12 @@ pub fn names(pods: &[Pod]) -> BTreeSet<String> {
     pods.iter().map(kube::ResourceExt::name_any).collect()
 }
 
+/// How often the containers of a pod began again.
+pub fn restarts(pod: &Pod) -> i32 {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    containers.map(|container| container.restart_count).sum()
+}
+
 pub fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")

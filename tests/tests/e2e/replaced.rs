@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt as _};
 use plaudit_tests::stack::kubernetes::eventually;
 use serde_json::json;
 
-use crate::bed::{Bed, LIMIT, exact, names, on_a_bed, send};
+use crate::bed::{Bed, LIMIT, exact, names, on_a_bed, restarts, send};
 use crate::release;
 
 const PER_SECOND: u32 = 3_000;
@@ -91,9 +91,4 @@ async fn drain(bed: &Bed, node: &str) -> Result<()> {
 
 fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref()?.node_name.clone()
-}
-
-fn restarts(pod: &Pod) -> i32 {
-    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
-    containers.map(|container| container.restart_count).sum()
 }

@@ -2,7 +2,6 @@
 //!
 //! Its commands are run as they are shown, by a shell; helm and kubectl must be on PATH.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output, Stdio};
 
@@ -20,7 +19,7 @@ use super::view::{self, View};
 use crate::example;
 use crate::fleet;
 use crate::stack::fetch::ROOT;
-use crate::stack::kubernetes::this_machine;
+use crate::stack::kubernetes::{process_of, this_machine};
 
 /// The images are on the nodes: a minute is for two busy cores, and ends the wait for one that is not.
 const INSTALL: &str =
@@ -118,20 +117,6 @@ fn explained(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!("{error:#}{}", answers.concat())
 }
 
-/// The worker's process in the pod with this UID; `None` where its node is another machine.
-fn process_of(uid: &str) -> Option<u32> {
-    // a kubelet names the cgroups of a pod so, or, with systemd's driver, with underscores
-    let cgroups = [format!("pod{uid}"), format!("pod{}", uid.replace('-', "_"))];
-    let processes = fs::read_dir("/proc").ok()?.flatten();
-    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.find(|pid| {
-        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let inside = || cgroups.iter().any(|cgroup| read("cgroup").contains(cgroup));
-        // the other process of a pod is its pause
-        read("comm").trim_end() == "plaudit-worker" && inside()
-    })
-}
-
 impl Stage for Nodes {
     fn look(&mut self) -> Result<Option<Snapshot>> {
         self.0.look()
@@ -148,7 +133,7 @@ impl Stage for Nodes {
     fn kill(&mut self, show: &mut Show, worker: &WorkerView) -> Result<()> {
         let pod = self.0.pod(&worker.name)?;
         // A node lets a pod that is deleted by force drain like any other; only a signal takes it by surprise.
-        let process = process_of(&pod.uid().unwrap_or_default());
+        let process = process_of(&pod.uid().unwrap_or_default(), "plaudit-worker");
         let killed = process.filter(|pid| fleet::signal(*pid, Signal::SIGKILL).is_ok());
         let name = &worker.name;
         show.step(&killed.map_or_else(

@@ -1,5 +1,6 @@
 //! What runs beside a cluster listens at the address that its nodes reach this machine by.
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use anyhow::{Context, Result, bail};
@@ -26,4 +27,19 @@ fn towards(node: &str) -> Result<Ipv4Addr> {
         IpAddr::V4(host) => Ok(host),
         IpAddr::V6(host) => bail!("the nodes reach this machine by {host}, not by IPv4"),
     }
+}
+
+/// A program's process in the pod with this UID; `None` where its node is another machine.
+#[must_use]
+pub fn process_of(uid: &str, program: &str) -> Option<u32> {
+    // a kubelet names the cgroups of a pod so, or, with systemd's driver, with underscores
+    let cgroups = [format!("pod{uid}"), format!("pod{}", uid.replace('-', "_"))];
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.find(|pid| {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let inside = || cgroups.iter().any(|cgroup| read("cgroup").contains(cgroup));
+        // the other process of a pod is its pause
+        read("comm").trim_end() == program && inside()
+    })
 }

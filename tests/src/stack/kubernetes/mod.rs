@@ -32,7 +32,7 @@ use serde_json::json;
 
 use self::access::{MASTERS, Proof};
 use self::authority::Authority;
-pub use self::beside::this_machine;
+pub use self::beside::{process_of, this_machine};
 use self::flags::{ApiServerFiles, Ports};
 use self::nodes::Nodes;
 use self::nodes::network::Network;
