@@ -1,11 +1,15 @@
 //! The operator's metrics. docs/metrics.md lists them; a test holds the two together.
 
+mod pipelines;
+
 use std::time::Duration;
 
 use plaudit_crds::{AchievementPipelineStatus, LastDecision, Paused};
 use plaudit_worker::exposition::Builder;
 use plaudit_worker::process;
-use prometheus::{CounterVec, Histogram, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{CounterVec, Histogram, HistogramVec, IntCounterVec, IntGauge, Registry};
+
+use self::pipelines::{Gauge, Pipelines};
 
 /// How a reconcile ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +55,7 @@ pub struct Metrics {
     lateness: Histogram,
     leader: IntGauge,
     pipelines: IntGauge,
-    workers_wanted: IntGaugeVec,
-    workers_ready: IntGaugeVec,
-    lag_records: IntGaugeVec,
-    lag_seconds: IntGaugeVec,
-    max_lag_seconds: IntGaugeVec,
-    ready: IntGaugeVec,
-    suspended: IntGaugeVec,
-    scaling_paused: IntGaugeVec,
+    of_pipelines: Pipelines,
     resident: IntGauge,
 }
 
@@ -66,13 +63,13 @@ pub struct Metrics {
 const SECONDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// A look is due each two seconds; the target is three from lag to patched replicas.
 const LATENESS: [f64; 8] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0];
-const PIPELINE: [&str; 2] = ["namespace", "pipeline"];
+const PREFIX: &str = "plaudit_operator";
 
 impl Metrics {
     /// # Errors
     /// Only if two metrics had one name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let new = Builder::new("plaudit_operator");
+        let new = Builder::new(PREFIX);
         let metrics = Self {
             reconciles: new.counters("reconciles_total", "Reconciles, by result.", &["result"])?,
             reconcile_duration: new.histogram(
@@ -119,42 +116,7 @@ impl Metrics {
             )?,
             leader: new.gauge("leader", "1 while this operator leads, else 0.")?,
             pipelines: new.gauge("pipelines", "Pipelines that this operator takes care of.")?,
-            workers_wanted: new.gauges(
-                "workers_wanted",
-                "Workers that a pipeline should have.",
-                &PIPELINE,
-            )?,
-            workers_ready: new.gauges("workers_ready", "Workers of a pipeline that are ready.", &PIPELINE)?,
-            lag_records: new.gauges(
-                "lag_records",
-                "Records behind the log end, by pipeline; absent while unknown.",
-                &PIPELINE,
-            )?,
-            lag_seconds: new.gauges(
-                "lag_seconds",
-                "Age of the oldest record that waits, by pipeline; absent while unknown.",
-                &PIPELINE,
-            )?,
-            max_lag_seconds: new.gauges(
-                "max_lag_seconds",
-                "How old that record may become: scaling.maxLagSeconds of the pipeline.",
-                &PIPELINE,
-            )?,
-            ready: new.gauges(
-                "pipeline_ready",
-                "1 while a pipeline's condition Ready is true, else 0.",
-                &PIPELINE,
-            )?,
-            suspended: new.gauges(
-                "pipeline_suspended",
-                "1 while a pipeline is suspended, else 0.",
-                &PIPELINE,
-            )?,
-            scaling_paused: new.gauges(
-                "scaling_paused",
-                "1 while scaling.paused of a pipeline leaves workers alone in a direction, else 0.",
-                &PIPELINE,
-            )?,
+            of_pipelines: new.add(Pipelines::new(PREFIX)?)?,
             resident: new.gauge("resident_memory_bytes", "Resident memory of the process.")?,
             registry: {
                 let build = new.gauges("build_info", "1; the version is in the label.", &["version"])?;
@@ -196,17 +158,20 @@ impl Metrics {
     /// A decision about a pipeline, and what it was made from.
     pub fn decided(&self, namespace: &str, pipeline: &str, decision: &LastDecision) {
         self.decisions.with_label_values(&[&decision.reason]).inc();
-        let (labels, inputs) = ([namespace, pipeline], &decision.inputs);
-        set(&self.lag_seconds, labels, inputs.lag_seconds);
-        set(&self.max_lag_seconds, labels, Some(inputs.max_lag_seconds.into()));
-        set(&self.suspended, labels, Some(inputs.suspend.into()));
-        set(&self.scaling_paused, labels, Some((inputs.paused != Paused::None).into()));
+        let inputs = &decision.inputs;
+        let gauges = [
+            (Gauge::LagSeconds, inputs.lag_seconds),
+            (Gauge::MaxLagSeconds, Some(inputs.max_lag_seconds.into())),
+            (Gauge::Suspended, Some(inputs.suspend.into())),
+            (Gauge::ScalingPaused, Some((inputs.paused != Paused::None).into())),
+        ];
+        self.of_pipelines.set(namespace, pipeline, &gauges);
     }
 
     /// What a pipeline's status says.
     pub fn told(&self, namespace: &str, pipeline: &str, status: &AchievementPipelineStatus) {
         let is_ready = status.conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True");
-        set(&self.ready, [namespace, pipeline], Some(is_ready.into()));
+        self.of_pipelines.set(namespace, pipeline, &[(Gauge::Ready, Some(is_ready.into()))]);
     }
 
     pub fn late(&self, by: Duration) {
@@ -222,42 +187,23 @@ impl Metrics {
     }
 
     pub fn workers(&self, namespace: &str, pipeline: &str, wanted: u32, ready: u32) {
-        self.workers_wanted.with_label_values(&[namespace, pipeline]).set(i64::from(wanted));
-        self.workers_ready.with_label_values(&[namespace, pipeline]).set(i64::from(ready));
+        let gauges = [(Gauge::WorkersWanted, Some(wanted.into())), (Gauge::WorkersReady, Some(ready.into()))];
+        self.of_pipelines.set(namespace, pipeline, &gauges);
     }
 
     /// `None`: unknown, which is not 0.
     pub fn lag(&self, namespace: &str, pipeline: &str, records: Option<u64>) {
-        set(&self.lag_records, [namespace, pipeline], records.map(gauge));
+        self.of_pipelines.set(namespace, pipeline, &[(Gauge::LagRecords, records.map(gauge))]);
     }
 
     /// A pipeline that is gone keeps no series.
     pub fn forget(&self, namespace: &str, pipeline: &str) {
-        let all = [
-            &self.workers_wanted,
-            &self.workers_ready,
-            &self.lag_records,
-            &self.lag_seconds,
-            &self.max_lag_seconds,
-            &self.ready,
-            &self.suspended,
-            &self.scaling_paused,
-        ];
-        all.into_iter().for_each(|gauges| set(gauges, [namespace, pipeline], None));
+        self.of_pipelines.forget(namespace, pipeline);
     }
 
     /// Refreshes what is read, not counted.
     pub fn refresh(&self) {
         self.resident.set(gauge(process::resident_bytes()));
-    }
-}
-
-/// `None`: unknown, which is no series.
-fn set(gauges: &IntGaugeVec, labels: [&str; 2], value: Option<i64>) {
-    match value {
-        Some(value) => gauges.with_label_values(&labels).set(value),
-        // There is none where nothing was known yet.
-        None => drop(gauges.remove_label_values(&labels)),
     }
 }
 

@@ -73,7 +73,8 @@ impl Builder {
         self.add(HistogramVec::new(opts, labels)?)
     }
 
-    fn add<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+    /// Registers metrics of one's own.
+    pub fn add<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
