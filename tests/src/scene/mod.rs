@@ -6,6 +6,7 @@ mod worker;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -85,16 +86,21 @@ impl<'a> Scene<'a> {
 
     /// Produces made-up reports and waits until all are acknowledged.
     pub fn load(&self, mix: Mix, count: u64, rate: f64) -> Result<Summary> {
+        self.load_until(mix, count, rate, &AtomicBool::new(false))
+    }
+
+    /// The same, with fewer reports when `stop` is set meanwhile.
+    pub fn load_until(&self, mix: Mix, most: u64, rate: f64, stop: &AtomicBool) -> Result<Summary> {
         let load = Load {
             bootstrap_servers: self.kafka.bootstrap(),
             topic: self.config.source.topic.clone(),
             compression: "lz4".to_owned(),
             reports: Reports::Generated(Box::new(mix)),
             pace: Pace { rate, burst: None },
-            count: Some(count),
+            count: Some(most),
             duration: None,
         };
-        let summary = load::produce(&load, &std::sync::Arc::default(), &mut |_| ())?;
+        let summary = load::produce(&load, stop, &mut |_| ())?;
         ensure!(summary.complete(), "the load is incomplete: {summary}");
         Ok(summary)
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -181,6 +182,46 @@ pub fn send(
     let scene = Arc::clone(scene);
     let count = u64::from(per_second) * u64::from(seconds);
     tokio::task::spawn_blocking(move || scene.load(smooth_mix(seed, 5_000), count, f64::from(per_second)))
+}
+
+/// Reports that are sent while something happens.
+pub struct Load {
+    stop: Stop,
+    sent: JoinHandle<Result<Summary>>,
+}
+
+/// A test that fails sends no longer.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Begins to send, and returns when a few seconds of it are on their way.
+pub async fn load(scene: &Arc<Scene<'static>>) -> Load {
+    const PER_SECOND: u32 = 3_000;
+    /// It ends by itself, should nobody end it.
+    const AT_MOST_SECONDS: u32 = 240;
+    let (scene, stop) = (Arc::clone(scene), Arc::<AtomicBool>::default());
+    let sent = tokio::task::spawn_blocking({
+        let stop = Arc::clone(&stop);
+        let most = u64::from(PER_SECOND) * u64::from(AT_MOST_SECONDS);
+        move || scene.load_until(smooth_mix(1, 5_000), most, f64::from(PER_SECOND), &stop)
+    });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    Load { stop: Stop(stop), sent }
+}
+
+impl Load {
+    /// Fails if it ended before, or anything was not acknowledged.
+    pub async fn end(self) -> Result<()> {
+        ensure!(!self.sent.is_finished(), "the load ended before what it was for");
+        drop(self.stop);
+        self.sent.await??;
+        Ok(())
+    }
 }
 
 /// Everything is stored and committed, and nothing is lost or counted twice.

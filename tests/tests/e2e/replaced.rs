@@ -1,7 +1,6 @@
 //! Workers that go because they are told to: a rolling update, a drained node.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -10,11 +9,8 @@ use kube::{Api, ResourceExt as _};
 use plaudit_tests::stack::kubernetes::eventually;
 use serde_json::json;
 
-use crate::bed::{Bed, LIMIT, exact, names, on_a_bed, restarts, send};
+use crate::bed::{Bed, LIMIT, exact, load, names, on_a_bed, restarts};
 use crate::release;
-
-const PER_SECOND: u32 = 3_000;
-const SECONDS: u32 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rolling_update_under_load_loses_nothing() -> Result<()> {
@@ -23,16 +19,13 @@ async fn a_rolling_update_under_load_loses_nothing() -> Result<()> {
         let scene = bed.pipeline(json!({"minReplicas": 2, "maxReplicas": 2})).await?;
         let old = names(&bed.until_workers(2, &BTreeSet::new()).await?);
 
-        let load = send(&scene, 1, PER_SECOND, SECONDS);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let load = load(&scene).await;
         let template = json!({"metadata": {"annotations": {"example.com/try": "2"}}});
         bed.edit(json!({"spec": {"worker": {"template": template}}})).await?;
         let new = bed.until_workers(2, &old).await?;
-        let during = !load.is_finished();
-        load.await??;
+        load.end().await?;
         exact(&scene).await?;
 
-        ensure!(during, "the load ended before the update did");
         assert_eq!(new.iter().map(restarts).sum::<i32>(), 0);
         Ok(())
     })
@@ -49,19 +42,16 @@ async fn a_node_is_drained_under_load_and_nothing_is_lost() -> Result<()> {
         ensure!(nodes.len() == 2, "workers are spread over nodes: {nodes:?}");
         let node = nodes.first().context("a node")?.clone();
 
-        let load = send(&scene, 1, PER_SECOND, SECONDS);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let load = load(&scene).await;
         let machines: Api<Node> = Api::all(bed.client.clone());
         machines.cordon(&node).await?;
         let drained = drain(bed, &node).await;
         let moved = bed.until_workers(2, &BTreeSet::new()).await;
         machines.uncordon(&node).await?;
         drained?;
-        let during = !load.is_finished();
-        load.await??;
+        load.end().await?;
         exact(&scene).await?;
 
-        ensure!(during, "the load ended before the node was drained");
         ensure!(moved?.iter().filter_map(node_of).all(|now| now != node), "a worker is on the drained node");
         Ok(())
     })

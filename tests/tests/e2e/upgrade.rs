@@ -1,10 +1,9 @@
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use crate::bed::{exact, names, on_a_bed, send};
+use crate::bed::{exact, load, names, on_a_bed};
 use crate::release;
 
 /// The tag of images that the nodes have beside the chart's own. There is no older release yet, so the same programs under another tag
@@ -19,17 +18,14 @@ async fn operator_and_workers_are_upgraded_under_load_and_nothing_is_lost() -> R
         let scene = bed.pipeline(json!({"minReplicas": 2, "maxReplicas": 2})).await?;
         let old = names(&bed.until_workers(2, &BTreeSet::new()).await?);
 
-        let load = send(&scene, 1, 3_000, 30);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        let load = load(&scene).await;
         release::install(&[&format!("--set=image.tag={next}")])?;
         let new = bed.until_workers(2, &old).await?;
-        let during = !load.is_finished();
-        load.await??;
+        load.end().await?;
         exact(&scene).await?;
 
         let images: BTreeSet<_> =
             new.iter().flat_map(|pod| &pod.spec).flat_map(|spec| &spec.containers[0].image).collect();
-        ensure!(during, "the load ended before the upgrade did");
         assert_eq!(images, [&format!("plaudit/worker:{next}")].into());
         Ok(())
     })
