@@ -7,6 +7,7 @@
 mod apply;
 mod context;
 mod facts;
+mod lag;
 mod memory;
 mod questions;
 mod queue;

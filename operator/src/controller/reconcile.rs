@@ -12,6 +12,7 @@ use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 use super::apply::{ApplyError, apply_children, apply_status, mark_pods, publish};
 use super::context::{Context, Guarded, lock};
 use super::facts::{facts, overtaken};
+use super::lag::lag;
 use super::memory::Memory;
 use super::questions::{self, Question};
 use super::removal::costs;
@@ -20,7 +21,7 @@ use super::standing::Standing;
 use super::workers::{self, workers};
 use crate::children::{child_name, children, selector_text};
 use crate::metrics::ReconcileResult;
-use crate::observe::{self, Observed, SourceState, Trouble};
+use crate::observe::{Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
 use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
 use crate::status;
@@ -275,32 +276,5 @@ impl Look<'_> {
             || !matches!(source, SourceState::Found(_));
         let period = self.context.options.period;
         if moves { period } else { decision.clamp(period, QUIET) }
-    }
-}
-
-/// The last answer about the topic; begins to watch it when it is new, and wakes the pipeline with each answer that differs.
-fn lag(
-    context: &Context,
-    memory: &mut Memory,
-    pipeline: &Pipeline,
-    reference: &ObjectRef<Guarded>,
-) -> SourceState {
-    let source = &pipeline.source;
-    let key = format!("{} {} {}", source.bootstrap_servers, source.topic, source.consumer_group);
-    if memory.lag.as_ref().is_none_or(|(watched, _)| *watched != key) {
-        let watch = context.monitors.watch(pipeline);
-        let (mut answers, wake, reference) = (watch.answers(), context.wake.clone(), reference.clone());
-        tokio::spawn(async move {
-            // Ends with the watch, and with the controller.
-            while answers.changed().await.is_ok() && wake.send(reference.clone()).is_ok() {}
-        });
-        memory.lag = Some((key, watch));
-    }
-    match &memory.lag {
-        Some((_, watch)) => {
-            let (state, age) = watch.last();
-            observe::fresh(state, age, context.options.period)
-        }
-        None => SourceState::NotAsked,
     }
 }
