@@ -35,7 +35,7 @@ on_kind() {
 on_our_own() {
   local there
   if there=$("$root/tools/cluster" kubeconfig 2>/dev/null); then
-    die "a cluster runs already (KUBECONFIG=$there), and a machine has room for one: \`tools/cluster down\` ends it"
+    die "a cluster runs already (KUBECONFIG=$there), and only one is kept in the background: \`tools/cluster down\` ends it"
   fi
   local what tag archive images=()
   for what in operator worker; do
