@@ -4,7 +4,7 @@ ARG BASE=rust:1.95.0-slim-bookworm
 ARG VERSION=dev
 
 FROM ${BASE} AS build
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ make pkg-config zlib1g-dev && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ libssl-dev make pkg-config zlib1g-dev && rm -rf /var/lib/apt/lists/*
 # or rustup would first fetch the linters that rust-toolchain.toml names
 ENV RUSTUP_TOOLCHAIN=${RUST_VERSION}
 WORKDIR /src

@@ -15,7 +15,10 @@ use schemars::transform::AddNullable;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::forms::FORMS;
+use crate::forms::{self, FORMS};
+
+const IN_A_SECRET: &str = "is not written here but in a Secret; put it into one and write {secretName: ITS-NAME}, and key if it has another name there";
+const IN_AN_ADDRESS: &str = "has an '@', as if with user or password; they belong in a Secret that security names: write the address alone";
 
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +83,10 @@ fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Violation>) 
         }
         (Some("string"), Value::String(text)) => check_string(text, schema, path, found),
         (Some("boolean"), Value::Bool(_)) | (None, _) => {}
+        // Its value is not repeated: most likely it is what nobody should see.
+        (Some("object"), _) if !schema["properties"]["secretName"].is_null() => {
+            found.push(Violation::new(path, IN_A_SECRET));
+        }
         (Some(expected), _) => {
             let advice = match expected {
                 "object" => "write fields below it, indented".to_owned(),
@@ -142,6 +149,10 @@ fn check_integer(value: &Value, schema: &Value, path: &str, found: &mut Vec<Viol
 
 fn check_string(text: &str, schema: &Value, path: &str, found: &mut Vec<Violation>) {
     let Some(pattern) = schema["pattern"].as_str() else { return };
+    if text.contains('@') && [forms::SERVERS, forms::ADDRESS, forms::HTTPS].contains(&pattern) {
+        found.push(Violation::new(path, IN_AN_ADDRESS));
+        return;
+    }
     let length = text.chars().count() as u64;
     let too_long = schema["maxLength"].as_u64().is_some_and(|most| length > most);
     let matches = matches(pattern, text);
@@ -179,6 +190,9 @@ fn without_nulls(value: &Value, schema: &Value) -> Value {
 }
 
 fn unknown_field(name: &str, properties: &Map<String, Value>) -> String {
+    if ["ssl.", "sasl.", "security.", "password"].iter().any(|part| name.contains(part)) {
+        return "is not a known field; TLS, SASL and passwords have fields of their own: source.security and store.security".to_owned();
+    }
     let names: Vec<String> = properties.keys().cloned().collect();
     let plain = |text: &str| text.replace(['_', '-', '.'], "").to_lowercase();
     let meant = names.iter().find(|known| {

@@ -19,7 +19,14 @@ pub(crate) const PIPELINE: &str =
 pub(crate) const NAME: &str = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$";
 pub(crate) const LABEL: &str = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
-pub(crate) const FORMS: [Form; 9] = [
+// Neither "." nor "..", and nothing that leads out of a folder: it is a file's name too.
+pub(crate) const SECRET_KEY: &str = r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,251}$";
+pub(crate) const PATH: &str = r"^[^\x00]{1,4096}$";
+pub(crate) const USERNAME: &str = r"^[^\x00-\x1f\x7f]{1,256}$";
+pub(crate) const SCOPE: &str = r"^[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?$";
+pub(crate) const HTTPS: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%!$&'()*+,;=:/-]*)?$";
+
+pub(crate) const FORMS: [Form; 14] = [
     Form { pattern: SERVERS, advice: "write host:port, several separated by commas without spaces" },
     Form { pattern: ADDRESS, advice: "write host:port" },
     Form { pattern: TOPIC, advice: "a Kafka topic has 1 to 249 of a-z, A-Z, 0-9, '.', '_' and '-'" },
@@ -28,5 +35,13 @@ pub(crate) const FORMS: [Form; 9] = [
     Form { pattern: RACK, advice: "write 1 to 128 of a-z, A-Z, 0-9, '_', '.', '/', ':' and '-'" },
     Form { pattern: NAME, advice: "write up to 253 of a-z, 0-9, '.' and '-'" },
     Form { pattern: LABEL, advice: "write up to 63 of a-z, 0-9 and '-'" },
+    Form {
+        pattern: SECRET_KEY,
+        advice: "write the name of a key of a Secret: up to 253 of a-z, A-Z, 0-9, '.', '_' and '-'",
+    },
+    Form { pattern: PATH, advice: "write a path of up to 4096 letters" },
+    Form { pattern: USERNAME, advice: "write 1 to 256 letters without control characters" },
+    Form { pattern: SCOPE, advice: "write plain letters, several words separated by spaces" },
+    Form { pattern: HTTPS, advice: "write https://host/path; secrets do not belong in it" },
     Form { pattern: PIPELINE, advice: "write namespace/name" },
 ];

@@ -11,6 +11,7 @@ mod properties;
 mod relations;
 mod resource;
 mod scaling;
+pub mod security;
 mod status;
 pub mod worker;
 mod yaml;

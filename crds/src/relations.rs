@@ -9,6 +9,7 @@ use crate::achievements::{Achievements, Policy};
 use crate::check::{Violation, Violations};
 use crate::properties::Properties;
 use crate::resource::{AchievementPipelineSpec, GroupProtocol};
+use crate::security::{Mechanism, Sasl, SourceSecurity, StoreSecurity};
 use crate::worker::WorkerConfig;
 
 pub(crate) const IMMUTABLE: &str =
@@ -31,6 +32,16 @@ pub(crate) const TIERS_WITHOUT_TOPIC: &str =
     "a type has tiers, but unlocks.topic says nowhere to announce them; set it or remove the tiers";
 pub(crate) const UNLOCKS_ELSEWHERE: &str =
     "unlocks.topic is the source topic or that of dead letters; give unlocks a topic of their own";
+pub(crate) const SASL_IN_CLEAR: &str = "sasl.mechanism PLAIN and OAUTHBEARER send a secret as it is, and without tls everybody on the way can read it; add tls, or take SCRAM-SHA-512";
+pub(crate) const OAUTH_MISSING: &str = "oauth is missing: mechanism OAUTHBEARER has its tokens from there; add oauth.tokenEndpoint, clientId and clientSecret";
+pub(crate) const OAUTH_UNUSED: &str =
+    "oauth is for mechanism OAUTHBEARER only; remove it or change mechanism";
+pub(crate) const LOGIN_MISSING: &str =
+    "username and password are both needed by mechanisms PLAIN and SCRAM; add what is missing";
+pub(crate) const LOGIN_UNUSED: &str =
+    "username and password are not used by mechanism OAUTHBEARER; remove them or change mechanism";
+pub(crate) const USERNAME_ALONE: &str =
+    "username without password: the server asks for both; add password or remove username";
 const DEAD_LETTERS_ARE_SOURCE: &str =
     "is the source topic, so bad records would come back for ever; give another topic";
 const DUPLICATE_TYPE: &str = "is listed twice; keep one of the two";
@@ -72,6 +83,8 @@ pub(crate) fn of_pipeline(spec: &AchievementPipelineSpec) -> Violations {
     of_unlocks("spec", &topics, &spec.achievements, &mut broken);
     of_properties("spec.source.properties", &spec.source.properties, &mut broken);
     of_protocol("spec.source", spec.source.group_protocol, &spec.source.properties, &mut broken);
+    of_source_security("spec.source.security", &spec.source.security, &mut broken);
+    of_store_security("spec.store.security", &spec.store.security, &mut broken);
     of_types("spec.achievements.types", &spec.achievements, &mut broken);
     Violations::from(broken)
 }
@@ -96,6 +109,8 @@ pub(crate) fn of_worker(config: &WorkerConfig) -> Violations {
     of_unlocks("", &topics, &config.achievements, &mut broken);
     of_properties("source.properties", &config.source.properties, &mut broken);
     of_protocol("source", config.source.group_protocol, &config.source.properties, &mut broken);
+    of_source_security("source.security", &config.source.security, &mut broken);
+    of_store_security("store.security", &config.store.security, &mut broken);
     of_types("achievements.types", &config.achievements, &mut broken);
     Violations::from(broken)
 }
@@ -115,6 +130,39 @@ fn of_protocol(path: &str, protocol: GroupProtocol, properties: &Properties, bro
     let has_session = properties.session_timeout_ms.is_some() || properties.heartbeat_interval_ms.is_some();
     if protocol == GroupProtocol::Consumer && has_session {
         broken.push(Violation::new(path, BROKER_SESSION));
+    }
+}
+
+fn of_source_security(path: &str, security: &SourceSecurity, broken: &mut Vec<Violation>) {
+    let Some(sasl) = &security.sasl else { return };
+    let is_clear = match sasl.mechanism {
+        Mechanism::Plain | Mechanism::OAuthBearer => security.tls.is_none(),
+        Mechanism::ScramSha256 | Mechanism::ScramSha512 => false,
+    };
+    if is_clear {
+        broken.push(Violation::new(path, SASL_IN_CLEAR));
+    }
+    of_sasl(&format!("{path}.sasl"), sasl, broken);
+}
+
+fn of_sasl(path: &str, sasl: &Sasl, broken: &mut Vec<Violation>) {
+    let (has_user, has_password) = (sasl.username.is_some(), sasl.password.is_some());
+    let broken_rules = match sasl.mechanism {
+        Mechanism::OAuthBearer => [
+            (sasl.oauth.is_none()).then_some(OAUTH_MISSING),
+            (has_user || has_password).then_some(LOGIN_UNUSED),
+        ],
+        Mechanism::Plain | Mechanism::ScramSha256 | Mechanism::ScramSha512 => [
+            sasl.oauth.is_some().then_some(OAUTH_UNUSED),
+            (!has_user || !has_password).then_some(LOGIN_MISSING),
+        ],
+    };
+    broken.extend(broken_rules.into_iter().flatten().map(|rule| Violation::new(path, rule)));
+}
+
+fn of_store_security(path: &str, security: &StoreSecurity, broken: &mut Vec<Violation>) {
+    if security.username.is_some() && security.password.is_none() {
+        broken.push(Violation::new(path, USERNAME_ALONE));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::pods::WorkerPods;
 use crate::properties::Properties;
 use crate::relations;
 use crate::scaling::{Batch, Scaling};
+use crate::security::{SourceSecurity, StoreSecurity};
 use crate::status::AchievementPipelineStatus;
 
 /// Reads reports from a Kafka topic and keeps every player's achievements in Redis or Valkey.
@@ -112,6 +113,9 @@ pub struct Source {
     #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "Source::default_max_clock_skew_seconds")]
     pub max_clock_skew_seconds: i32,
+    /// TLS and SASL.
+    #[serde(default, skip_serializing_if = "SourceSecurity::is_empty")]
+    pub security: SourceSecurity,
     /// Settings of the Kafka client, from a list of allowed names.
     #[serde(default)]
     pub properties: Properties,
@@ -141,6 +145,9 @@ pub struct Store {
     /// What happens when the store was emptied: stop until a person acts, or replay what is still in the log.
     #[serde(default)]
     pub on_store_loss: OnStoreLoss,
+    /// TLS, user and password.
+    #[serde(default, skip_serializing_if = "StoreSecurity::is_empty")]
+    pub security: StoreSecurity,
 }
 
 /// How workers share the partitions.

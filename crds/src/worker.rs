@@ -15,6 +15,7 @@ use crate::resource::{
     Format, GroupProtocol, InitialOffset, OnRetentionLoss, OnStoreLoss, OnTopicRecreated, Source, Store,
 };
 use crate::scaling::Batch;
+use crate::security::{SourceSecurity, StoreSecurity};
 use crate::yaml::{self, YamlError};
 
 /// Everything a worker needs to know, from `plaudit-worker --config FILE`.
@@ -43,6 +44,10 @@ pub struct WorkerConfig {
     #[schemars(range(min = 1_048_576, max = 68_719_476_736_u64))]
     #[serde(default = "WorkerConfig::default_memory_budget_bytes")]
     pub memory_budget_bytes: u64,
+    /// Where Secrets are: a folder for each, with a file for each key.
+    #[schemars(length(min = 1, max = 4096), regex(pattern = forms::PATH))]
+    #[serde(default = "WorkerConfig::default_secrets_directory")]
+    pub secrets_directory: String,
     /// The HTTP endpoint.
     #[serde(default)]
     pub http: Http,
@@ -84,6 +89,9 @@ pub struct WorkerSource {
     #[schemars(range(min = 0, max = 86_400))]
     #[serde(default = "WorkerSource::default_max_clock_skew_seconds")]
     pub max_clock_skew_seconds: u32,
+    /// TLS and SASL.
+    #[serde(default, skip_serializing_if = "SourceSecurity::is_empty")]
+    pub security: SourceSecurity,
     /// Settings of the Kafka client.
     #[serde(default)]
     pub properties: Properties,
@@ -111,6 +119,9 @@ pub struct WorkerStore {
     /// What happens when the store was emptied.
     #[serde(default)]
     pub on_store_loss: OnStoreLoss,
+    /// TLS, user and password.
+    #[serde(default, skip_serializing_if = "StoreSecurity::is_empty")]
+    pub security: StoreSecurity,
 }
 
 /// What happens to a record that cannot be processed.
@@ -182,6 +193,12 @@ impl WorkerConfig {
     #[must_use]
     pub fn default_memory_budget_bytes() -> u64 {
         20 * 1024 * 1024
+    }
+
+    /// Where a pod has its Secrets.
+    #[must_use]
+    pub fn default_secrets_directory() -> String {
+        "/var/run/secrets/plaudit".to_owned()
     }
 
     /// Seconds of a worker without a deadline of its own.

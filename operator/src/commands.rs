@@ -105,19 +105,21 @@ fn run(command: Command, matches: &clap::ArgMatches) -> anyhow::Result<()> {
         Command::Import(args) => import::run(&args),
         Command::Load(args) => {
             let LoadArgs { file, mut load } = *args;
-            if let (Some(pipeline), Some(matches)) = (file.read()?, matches.subcommand_matches("load")) {
+            let pipeline = file.read()?;
+            if let (Some(pipeline), Some(matches)) = (&pipeline, matches.subcommand_matches("load")) {
                 // A flag that was typed says more than the file; a default says less.
                 let typed = |name| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
                 if !typed("bootstrap_servers") {
-                    load.bootstrap_servers = pipeline.source.bootstrap_servers;
+                    load.bootstrap_servers.clone_from(&pipeline.source.bootstrap_servers);
                 }
                 if !typed("topic") {
-                    load.topic = pipeline.source.topic;
+                    load.topic.clone_from(&pipeline.source.topic);
                 }
                 if !typed("format") {
                     load.format = pipeline.source.format;
                 }
             }
+            load.access = Some(file.kafka(pipeline.as_ref(), &load.bootstrap_servers)?);
             crate::load::run(&load)
         }
     }

@@ -18,6 +18,7 @@ pub mod pods;
 pub mod rbac;
 pub mod scaling;
 pub mod screen;
+pub mod security;
 pub mod simulate;
 pub mod snapshot;
 pub mod status;

@@ -14,17 +14,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use plaudit_crds::AchievementPipeline;
+use plaudit_worker::security::Directory;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::observe::{Monitors, Settings, Watch};
+use crate::observe::{LagWatch, Monitors, Settings};
 use crate::pipeline::Pipeline;
+use crate::security::Credentials;
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
 pub use error::LocalError;
 use fleet::{Action, Fleet, worker_name};
-use look::Look;
+use look::{Look, Sources};
 use process::Process;
 use state_dir::StateDir;
 pub use state_dir::default_state_dir;
@@ -45,6 +47,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where each look is written to.
     pub status_file: Option<PathBuf>,
+    /// The Secrets that the pipeline names.
+    pub secrets: Directory,
     /// Between two looks.
     pub period: Duration,
 }
@@ -83,8 +87,11 @@ struct Runner {
     config: String,
     worker_binary: PathBuf,
     dir: StateDir,
-    watch: Watch,
-    period: Duration,
+    monitors: Monitors,
+    lag: Option<LagWatch>,
+    secrets: Directory,
+    /// The certificates that workers have to have, if any.
+    certificates: Option<String>,
     status_file: Option<PathBuf>,
     fleet: Fleet,
     processes: BTreeMap<u32, Process>,
@@ -97,16 +104,18 @@ struct Runner {
 
 impl Runner {
     fn new(options: Options) -> Result<Self, LocalError> {
-        let worker = options.pipeline.worker_config();
+        let mut worker = options.pipeline.worker_config();
+        worker.secrets_directory = options.secrets.0.display().to_string();
         let drain = Duration::from_secs(u64::from(worker.drain_deadline_seconds)) + LEAVE_DEADLINE;
         Ok(Self {
             start: Instant::now(),
             config: worker.to_yaml(),
             dir: StateDir::take(&options.state_dir)?,
-            watch: Monitors::new(Settings { period: options.period, ..Settings::default() })
-                .watch(&options.pipeline),
+            monitors: Monitors::new(Settings { period: options.period, ..Settings::default() }),
+            lag: None,
+            secrets: options.secrets,
+            certificates: None,
             worker_binary: options.worker_binary,
-            period: options.period,
             status_file: options.status_file,
             fleet: Fleet::new(drain),
             processes: BTreeMap::new(),
@@ -118,7 +127,7 @@ impl Runner {
     }
 
     async fn run(mut self, mut signals: Signals, show: &mut dyn FnMut(&Snapshot)) -> Result<(), LocalError> {
-        let mut ticks = tokio::time::interval(self.period);
+        let mut ticks = tokio::time::interval(self.monitors.settings().period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut questions = JoinSet::new();
         loop {
@@ -187,7 +196,7 @@ impl Runner {
 
     fn start_worker(&mut self, index: u32) {
         let name = worker_name(index);
-        match Process::start(&self.worker_binary, &name, &self.config, &self.dir) {
+        match Process::start(&self.worker_binary, &name, &self.config, &self.dir, self.certificates.clone()) {
             Ok(process) => {
                 tracing::info!(worker = name, pid = process.pid(), log = %self.dir.log(&name).display(), "worker started");
                 self.fleet.started(index, process.pid(), self.now());
@@ -203,6 +212,18 @@ impl Runner {
                     self.now(),
                 );
             }
+        }
+    }
+
+    /// Ends one worker whose Kafka client was made with other certificates, once all of them are ready: its place is taken by a new one.
+    fn renew(&mut self) {
+        let is_old = |process: &Process| process.certificates() != self.certificates.as_deref();
+        let old = self.processes.iter().find(|(_, process)| is_old(process)).map(|(index, _)| *index);
+        let all_ready =
+            self.processes.keys().all(|index| self.answers.get(index).is_some_and(|answer| answer.ready));
+        let Some(index) = old.filter(|_| all_ready && !self.stopping) else { return };
+        if self.fleet.replace(index, self.now()) {
+            self.signal(index, "worker drains, for another with the new certificates", Process::terminate);
         }
     }
 
@@ -256,9 +277,15 @@ impl Runner {
 
     /// Observe, plan and show; `apply` follows.
     fn look(&mut self, show: &mut dyn FnMut(&Snapshot)) {
-        let (state, age) = self.watch.last();
-        let source = crate::observe::fresh(state, age, self.period);
-        let snapshot = self.look.take(source, &self.fleet, &self.answers, self.now());
+        let credentials = Credentials::read(self.look.pipeline(), &self.secrets);
+        let source =
+            LagWatch::look(&mut self.lag, &self.monitors, self.look.pipeline(), &credentials.source, |_| ());
+        if credentials.source.is_ok() {
+            self.certificates = credentials.certificates();
+        }
+        let sources = Sources { source, store_trouble: credentials.store_trouble() };
+        let snapshot = self.look.take(sources, &self.fleet, &self.answers, self.now());
+        self.renew();
         self.wanted = self.look.wanted();
         if let Some(path) = &self.status_file {
             let text = serde_json::to_string(&snapshot).expect("a snapshot has text keys only");

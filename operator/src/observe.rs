@@ -7,10 +7,12 @@ use serde::Deserialize;
 mod admin;
 pub(crate) mod http;
 mod kafka;
+mod lag;
 mod source;
 mod worker;
 
 pub use kafka::{Answered, Counts, Kind, Monitors, Settings, Watch};
+pub use lag::LagWatch;
 pub use source::{
     Committed, Group, GroupState, Member, PartitionOffsets, SourceState, Topic, TopicId, Unknown, fresh,
 };
@@ -29,10 +31,15 @@ pub struct Observed {
     pub rolls_out: bool,
     /// Why this pipeline must not run beside an older one.
     pub conflict: Option<String>,
+    /// What is wrong with new credentials for Kafka, while older ones go on.
+    pub source_trouble: Option<Trouble>,
+    /// What is wrong with the store's credentials.
+    pub store_trouble: Option<Trouble>,
 }
 
-/// What keeps a worker from running: one word, and a sentence without its subject.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// What keeps something from working: one word, and a sentence.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(default)]
 pub struct Trouble {
     /// One word for machines.
     pub reason: String,
@@ -55,6 +62,10 @@ pub struct WorkerState {
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LanesReport {
+    /// What keeps it out of Kafka.
+    pub kafka: Option<Trouble>,
+    /// What keeps it out of the store.
+    pub store: Option<Trouble>,
     /// One for each partition it owns.
     pub lanes: Vec<Lane>,
     /// Compare-and-sets that found another version.
@@ -183,13 +194,15 @@ mod tests {
 
     #[test]
     fn a_workers_answer_is_read_with_its_unknown_parts() {
-        let text = r#"{"pipeline":"ns/n","worker":"h-1","lanes":[{"partition":2,"state":"waiting","reason":"StoreUnavailable","message":"down","position":null,"committed":null,"logEnd":9,"lag":null}],"conflicts":1,"records":5,"cpuSeconds":1.5,"residentBytes":7}"#;
+        let text = r#"{"pipeline":"ns/n","worker":"h-1","kafka":null,"store":{"reason":"Unauthorized","message":"no"},"lanes":[{"partition":2,"state":"waiting","reason":"StoreUnavailable","message":"down","position":null,"committed":null,"logEnd":9,"lag":null}],"conflicts":1,"records":5,"cpuSeconds":1.5,"residentBytes":7}"#;
 
         let report: LanesReport = serde_json::from_str(text).expect("an answer");
 
         assert_eq!(
             report,
             LanesReport {
+                kafka: None,
+                store: Some(Trouble { reason: "Unauthorized".to_owned(), message: "no".to_owned() }),
                 lanes: vec![Lane {
                     partition: 2,
                     state: "waiting".to_owned(),

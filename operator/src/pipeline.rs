@@ -138,6 +138,7 @@ fn source(source: &Source, namespace: &str, name: &str) -> Result<WorkerSource, 
         on_topic_recreated: source.on_topic_recreated,
         on_retention_loss: source.on_retention_loss,
         max_clock_skew_seconds: source.max_clock_skew_seconds.unsigned_abs(),
+        security: source.security.clone(),
         properties: source.properties.clone(),
     })
 }
@@ -150,6 +151,7 @@ fn store(store: &Store) -> WorkerStore {
         buckets: store.buckets.unsigned_abs(),
         max_value_bytes: store.max_value_bytes.unsigned_abs(),
         on_store_loss: store.on_store_loss,
+        security: store.security.clone(),
     }
 }
 
@@ -202,6 +204,7 @@ impl Pipeline {
             // A lane needs room for one batch in flight and one being decoded.
             memory_budget_bytes: WorkerConfig::default_memory_budget_bytes()
                 .max(4 * self.batch.max_bytes.unsigned_abs()),
+            secrets_directory: WorkerConfig::default_secrets_directory(),
             http: plaudit_crds::worker::Http::default(),
             drain_deadline_seconds: WorkerConfig::default_drain_deadline_seconds(),
         }
@@ -210,6 +213,7 @@ impl Pipeline {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use plaudit_crds::security::{SourceSecurity, StoreSecurity};
     use plaudit_crds::{Format, GroupProtocol, OnError, OnRetentionLoss, OnStoreLoss, OnTopicRecreated};
 
     use super::*;
@@ -247,6 +251,7 @@ spec:
                     on_topic_recreated: OnTopicRecreated::Stop,
                     on_retention_loss: OnRetentionLoss::Stop,
                     max_clock_skew_seconds: 300,
+                    security: SourceSecurity::default(),
                     properties: plaudit_crds::Properties::default(),
                 },
                 store: WorkerStore {
@@ -255,6 +260,7 @@ spec:
                     buckets: 240,
                     max_value_bytes: 16384,
                     on_store_loss: OnStoreLoss::Stop,
+                    security: StoreSecurity::default(),
                 },
                 achievements: Achievements::default(),
                 unlocks: Unlocks::default(),

@@ -51,6 +51,12 @@ pub fn pipeline_rules() -> Vec<Rule> {
             "to ask workers how they are, and to say which is removed first (controller.kubernetes.io/pod-deletion-cost)",
         ),
         rule("events.k8s.io", &["events"], &["create"], "to tell of changes"),
+        rule(
+            "",
+            &["secrets"],
+            &["get"],
+            "to ask Kafka for the lag with the credentials that a pipeline names; by name only, none is listed or watched",
+        ),
     ]
 }
 
@@ -182,7 +188,6 @@ mod tests {
             "escalate",
             "bind",
             "impersonate",
-            "secrets",
             "pods/exec",
             "rbac.authorization.k8s.io",
             "serviceaccounts",
@@ -190,5 +195,17 @@ mod tests {
 
         let found: Vec<_> = rules.iter().flat_map(words).filter(|word| dangerous.contains(word)).collect();
         assert_eq!(found, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn secrets_are_read_one_by_one_and_never_listed() {
+        let rules = pipeline_rules();
+
+        let of_secrets: Vec<_> = rules.iter().filter(|rule| rule.resources.contains(&"secrets")).collect();
+
+        assert_eq!(
+            of_secrets.iter().map(|rule| (rule.resources, rule.verbs)).collect::<Vec<_>>(),
+            [(&["secrets"][..], &["get"][..])]
+        );
     }
 }

@@ -151,6 +151,9 @@ fn ready(pipeline: &Pipeline, observed: &Observed, parts: [&Verdict; 3]) -> Verd
 
 fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     let topic = &pipeline.source.topic;
+    if let Some(trouble) = &observed.source_trouble {
+        return Verdict::new("False", &trouble.reason, trouble.message.clone());
+    }
     match &observed.source {
         SourceState::NotAsked => Verdict::new("Unknown", "NotYetObserved", "Kafka was not asked yet"),
         // The client's own words name no address.
@@ -169,6 +172,9 @@ fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
                     let status = if goes_on { "True" } else { "False" };
                     Verdict::new(status, reason, format!("topic {topic} has {partitions}; {message}"))
                 }
+                None if let Some((worker, trouble)) = kept_out(observed) => {
+                    Verdict::new("False", &trouble.reason, format!("{worker}: {}", trouble.message))
+                }
                 None if observed.lag(pipeline.starts_at_log_start()).is_none() => Verdict::new(
                     "True",
                     "LagUnknown",
@@ -180,8 +186,22 @@ fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     }
 }
 
+/// A worker that Kafka does not let in, though it lets in the operator.
+fn kept_out(observed: &Observed) -> Option<(&str, &Trouble)> {
+    let out = |worker: &'_ WorkerState| worker.report.as_ref().is_some_and(|report| report.kafka.is_some());
+    let (name, worker) = observed.workers.iter().find(|(_, worker)| out(worker))?;
+    Some((name, worker.report.as_ref()?.kafka.as_ref()?))
+}
+
 fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
     let address = &pipeline.store.address;
+    if let Some(trouble) = &observed.store_trouble {
+        return Verdict::new("False", &trouble.reason, trouble.message.clone());
+    }
+    let of_worker = |worker: &WorkerState| worker.report.as_ref()?.store.clone();
+    if let Some(trouble) = observed.workers.values().find_map(of_worker) {
+        return Verdict::new("False", &trouble.reason, trouble.message);
+    }
     // A worker is ready once none of its lanes waits; it may be out of our reach all the same.
     let answering = observed.workers.values().any(|worker| worker.ready || worker.report.is_some());
     let down = observed.lanes().find(|(_, lane)| lane.reason.as_deref() == Some("StoreUnavailable"));

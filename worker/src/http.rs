@@ -18,6 +18,7 @@ use crate::lane::{LaneShared, LaneState, UNKNOWN};
 use crate::player::PlayerId;
 use crate::process;
 use crate::reader::{Player, PlayerReader};
+use crate::security::SecurityError;
 use crate::worker::Worker;
 
 /// A lane or poll thread that made no step for so long, retries included, is wedged.
@@ -63,9 +64,14 @@ fn wedged((polled, drain): (Duration, Duration), slowest: Option<(i32, Duration)
     Some(format!("the lane of partition {partition} has made no step for {} s", since.as_secs()))
 }
 
-/// Ready once no lane is starting, waiting or stopped.
+/// Ready once Kafka has answered and no lane is starting, waiting or stopped. A worker that nobody lets in must not take the place of
+/// one that runs.
 async fn readyz(State(served): State<Served>) -> Response {
     let mut text = String::new();
+    if !served.worker.access.is_reached() {
+        let why = served.worker.access.trouble().map(|why| format!(": {}: {why}", why.reason));
+        let _ = writeln!(text, "Kafka has not answered yet{}", why.unwrap_or_default());
+    }
     for lane in served.worker.lanes() {
         if let (LaneState::Starting | LaneState::Waiting | LaneState::Stopped, state) =
             (lane.state(), lane.state())
@@ -98,11 +104,20 @@ async fn metrics(State(served): State<Served>) -> Response {
 struct LanesDocument {
     pipeline: String,
     worker: String,
+    /// What keeps it out of Kafka, and of the store.
+    kafka: Option<TroubleDocument>,
+    store: Option<TroubleDocument>,
     lanes: Vec<LaneDocument>,
     conflicts: u64,
     records: u64,
     cpu_seconds: f64,
     resident_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TroubleDocument {
+    reason: &'static str,
+    message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -123,12 +138,20 @@ async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
     Json(LanesDocument {
         pipeline: worker.config.pipeline.clone(),
         worker: std::process::id().to_string(),
+        kafka: worker.access.trouble().map(TroubleDocument::from),
+        store: worker.connector.trouble().map(TroubleDocument::from),
         lanes: worker.lanes().iter().map(|lane| lane_document(lane)).collect(),
         conflicts: worker.metrics.conflicts_total(),
         records: worker.metrics.records.get(),
         cpu_seconds: process::cpu_seconds(),
         resident_bytes: process::resident_bytes(),
     })
+}
+
+impl From<SecurityError> for TroubleDocument {
+    fn from(SecurityError { reason, message }: SecurityError) -> Self {
+        Self { reason, message }
+    }
 }
 
 fn lane_document(lane: &LaneShared) -> LaneDocument {

@@ -19,6 +19,8 @@ pub mod process;
 pub mod proto;
 pub mod reader;
 pub mod report;
+mod rotation;
+pub mod security;
 pub mod server;
 pub mod store;
 pub mod worker;

@@ -13,8 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::MemoryBudget;
 use crate::ids::WriteId;
 use crate::kafka::{
-    Bootstrap, GroupContext, KafkaOutbox, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
-    reader_config,
+    Access, GroupContext, KafkaOutbox, Link, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
 };
 use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
@@ -23,7 +22,9 @@ use crate::mutation::Mutation;
 use crate::player::Layout;
 use crate::process;
 use crate::proto::Fence;
-use crate::store::{Connector, StoreError};
+use crate::rotation;
+use crate::security::{Directory, KafkaCredentials, SecurityError};
+use crate::store::Connector;
 
 /// How often offsets are committed, and idle lanes' fences looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -35,8 +36,8 @@ const UNKNOWN_PARTITIONS: usize = 64;
 pub enum WorkerError {
     #[error("kafka client")]
     Kafka(#[from] KafkaError),
-    #[error("store client")]
-    Store(#[from] StoreError),
+    #[error("source.security")]
+    Security(#[from] SecurityError),
     #[error("metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("the poll thread ended unexpectedly")]
@@ -49,6 +50,7 @@ pub struct Worker {
     pub config: Arc<WorkerConfig>,
     pub metrics: Arc<Metrics>,
     pub connector: Connector,
+    pub access: Arc<Access>,
     pub layout: Layout,
     consumer: Arc<ConsumerHandle>,
     pub epoch: Instant,
@@ -82,18 +84,26 @@ impl Worker {
     ) -> Result<Running, WorkerError> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new()?);
-        let connector = Connector::new(&config.store.address)?;
+        let secrets = Directory(config.secrets_directory.clone().into());
+        let credentials = KafkaCredentials::read(&config.source.security, &secrets)?;
+        let access = Access::new(&config.source.bootstrap_servers, credentials);
+        let connector = Connector::new(&config.store.address, &config.store.security, &secrets.0);
         let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
         let epoch = Instant::now();
-        let partitions = partitions(&config).await;
+        let partitions = partitions(&access, &config.source.topic).await;
         let shares = Shares::new(config.memory_budget_bytes, partitions);
-        let spawn = spawn_lane(&config, &metrics, &connector, &layout, epoch, mutation, shares)?;
+        let outbox = KafkaOutbox::new(&access, config.clone())?;
+        let spawn = spawn_lane(&config, &metrics, (&connector, outbox), &layout, epoch, mutation, shares);
         let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
-        let bootstrap = Bootstrap::new(&config.source.bootstrap_servers);
-        let (context, requests) =
-            GroupContext::new(&config.source.topic, bootstrap, metrics.clone(), drain_deadline, spawn);
+        let (context, requests) = GroupContext::new(
+            &config.source.topic,
+            Link::new(&access),
+            metrics.clone(),
+            drain_deadline,
+            spawn,
+        );
         let consumer: Arc<BaseConsumer<GroupContext>> =
-            Arc::new(consumer_config(&config, name, partitions).create_with_context(context)?);
+            Arc::new(consumer_config(&access, &config, name, partitions).create_with_context(context)?);
         let context = consumer.context().clone();
         context.attach(&consumer);
         let poll = PollThread::new(consumer, requests, PollSettings { commit_interval: INTERVAL });
@@ -107,7 +117,9 @@ impl Worker {
             })
             .map_err(|_| WorkerError::PollThread)?;
         let consumer = Arc::new(ConsumerHandle { context });
-        let worker = Self { config, metrics, connector, layout, consumer, epoch };
+        let worker = Self { config, metrics, connector, access, layout, consumer, epoch };
+        tokio::spawn(reach(worker.clone(), stop.clone()));
+        tokio::spawn(rotation::follow(worker.clone(), secrets, stop.clone()));
         tokio::spawn(watch(worker.clone(), stop));
         Ok(Running { worker, ended })
     }
@@ -148,32 +160,43 @@ impl Worker {
 }
 
 /// Partitions of the topic, which a worker may all come to own.
-async fn partitions(config: &WorkerConfig) -> usize {
-    let (client, topic) = (reader_config(&config.source.bootstrap_servers), config.source.topic.clone());
+async fn partitions(access: &Arc<Access>, topic: &str) -> usize {
+    let (access, topic) = (access.clone(), topic.to_owned());
     let count = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = client.create().ok()?;
+        let consumer = access.reader().ok()?;
         let metadata = consumer.fetch_metadata(Some(&topic), METADATA_TIMEOUT).ok()?;
+        access.reached();
         Some(metadata.topics().first()?.partitions().len())
     });
     count.await.ok().flatten().filter(|count| *count > 0).unwrap_or(UNKNOWN_PARTITIONS)
 }
 
+/// Asks until Kafka has answered once: a worker that no partition is left for would not know otherwise.
+async fn reach(worker: Worker, stop: CancellationToken) {
+    while !worker.access.is_reached() {
+        partitions(&worker.access, &worker.config.source.topic).await;
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
 fn spawn_lane(
     config: &Arc<WorkerConfig>,
     metrics: &Arc<Metrics>,
-    connector: &Connector,
+    (connector, outbox): (&Connector, KafkaOutbox),
     layout: &Layout,
     epoch: Instant,
     mutation: Mutation,
     shares: Shares,
-) -> Result<SpawnLane, WorkerError> {
-    let outbox = KafkaOutbox::new(config.clone())?;
+) -> SpawnLane {
     let budget = MemoryBudget::new(shares.batches);
     let policies = Policies::new(&config.achievements);
     let (config, metrics, connector, layout) =
         (config.clone(), metrics.clone(), connector.clone(), layout.clone());
     let runtime = tokio::runtime::Handle::current();
-    Ok(Box::new(move |shared: Arc<LaneShared>, source: Partition, stop: CancellationToken, alive| {
+    Box::new(move |shared: Arc<LaneShared>, source: Partition, stop: CancellationToken, alive| {
         let context = Arc::new(LaneContext {
             shared,
             metrics: metrics.clone(),
@@ -212,7 +235,7 @@ fn spawn_lane(
             drop(alive);
         });
         task.abort_handle()
-    }))
+    })
 }
 
 /// Shares of a lane are cut for at least so many: more partitions may be added while a worker runs.

@@ -62,6 +62,13 @@
   - events
   verbs:
   - create
+# to ask Kafka for the lag with the credentials that a pipeline names; by name only, none is listed or watched
+- apiGroups:
+  - ''
+  resources:
+  - secrets
+  verbs:
+  - get
 {{- end -}}
 {{- define "plaudit.rules.lease" -}}
 # to create the lease that operators elect their leader on

@@ -2,4 +2,5 @@
 
 mod crd;
 mod pipeline;
+mod security;
 mod worker;

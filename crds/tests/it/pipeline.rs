@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::crd::schema;
 
 /// A change to the minimal pipeline: a JSON pointer and the value it gets; null removes the field.
-type Change = (&'static str, Value);
+pub(crate) type Change = (&'static str, Value);
 
 #[test]
 fn the_example_is_accepted() {
@@ -426,7 +426,7 @@ fn a_file_must_hold_one_pipeline_and_may_hold_other_objects() {
     assert_eq!(answers, cases.map(|(_, expected)| expected));
 }
 
-fn pipeline(changes: &[Change]) -> Value {
+pub(crate) fn pipeline(changes: &[Change]) -> Value {
     let mut object = json!({
         "apiVersion": "plaudit.dev/v1alpha1",
         "kind": "AchievementPipeline",
@@ -454,7 +454,7 @@ fn set(object: &mut Value, pointer: &str, value: &Value) {
 }
 
 /// What the reader of files says, line by line.
-fn file_says(object: &Value) -> Vec<String> {
+pub(crate) fn file_says(object: &Value) -> Vec<String> {
     let text = serde_yaml::to_string(object).expect("an object is YAML");
     match read(&text) {
         Ok(()) => Vec::new(),
@@ -479,7 +479,7 @@ fn read(text: &str) -> Result<(), String> {
 }
 
 /// What the CRD's rules say to an object on creation, or on an update of `old`.
-fn rules_say(object: &Value, old: Option<&Value>) -> Vec<String> {
+pub(crate) fn rules_say(object: &Value, old: Option<&Value>) -> Vec<String> {
     let schema = schema();
     let old = old.map(|old| kube_cel::apply_defaults(&schema, old));
     match Validator::new().validate_with_defaults(&schema, object, old.as_ref()) {

@@ -49,6 +49,7 @@ batch:
   maxBytes: 4194304
   maxDelayMilliseconds: 20
 memoryBudgetBytes: 20971520
+secretsDirectory: /var/run/secrets/plaudit
 http:
   address: 127.0.0.1:0
 drainDeadlineSeconds: 5

@@ -12,7 +12,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::{CONFIG_ANNOTATION, Parent, Settings, WORKER_PORT, annotations, config_map, labels, text_map};
+use super::{
+    CERTIFICATES_ANNOTATION, CONFIG_ANNOTATION, Parent, Settings, WORKER_PORT, annotations, config_map,
+    labels, secrets, text_map,
+};
 use crate::pipeline::LEAST_GRACE_SECONDS;
 
 /// The port's name in pods and Service.
@@ -34,7 +37,7 @@ pub(super) fn deployment(
     parent: &Parent<'_>,
     settings: &Settings,
     replicas: u32,
-    checksum: &str,
+    checksums: (&str, Option<&str>),
 ) -> Deployment {
     let one_more_first = RollingUpdateDeployment {
         max_surge: Some(IntOrString::Int(1)),
@@ -49,30 +52,30 @@ pub(super) fn deployment(
             type_: Some("RollingUpdate".to_owned()),
             rolling_update: Some(one_more_first),
         }),
-        template: template(parent, settings, checksum),
+        template: template(parent, settings, checksums),
         ..DeploymentSpec::default()
     };
     Deployment { metadata: parent.metadata(), spec: Some(spec), ..Deployment::default() }
 }
 
-fn template(parent: &Parent<'_>, settings: &Settings, checksum: &str) -> PodTemplateSpec {
+fn template(
+    parent: &Parent<'_>,
+    settings: &Settings,
+    (config, certificates): (&str, Option<&str>),
+) -> PodTemplateSpec {
     let pods = &parent.pipeline.pods;
     let mut pod_labels = pods.labels.clone();
     pod_labels.extend(labels(&parent.name));
     let mut pod_annotations = pods.annotations.clone();
     pod_annotations.extend(annotations(parent.pipeline));
-    pod_annotations.extend(text_map([(CONFIG_ANNOTATION, checksum)]));
+    pod_annotations.extend(text_map([(CONFIG_ANNOTATION, config)]));
+    pod_annotations.extend(certificates.map(|sum| (CERTIFICATES_ANNOTATION.to_owned(), sum.to_owned())));
+    let (secrets, secret_mounts): (Vec<_>, Vec<_>) = secrets::volumes(parent.pipeline).into_iter().unzip();
+    let has_secrets = !secrets.is_empty();
     let spread = pods.spec.topology_spread_constraints.clone();
     let spec = PodSpec {
-        containers: vec![container(parent, settings)],
-        volumes: Some(vec![Volume {
-            name: CONFIG_VOLUME.to_owned(),
-            config_map: Some(ConfigMapVolumeSource {
-                name: parent.name.clone(),
-                ..ConfigMapVolumeSource::default()
-            }),
-            ..Volume::default()
-        }]),
+        containers: vec![container(parent, settings, secret_mounts)],
+        volumes: Some([vec![config_volume(parent)], secrets].concat()),
         // A worker never talks to the API server.
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
@@ -80,6 +83,8 @@ fn template(parent: &Parent<'_>, settings: &Settings, checksum: &str) -> PodTemp
             run_as_non_root: Some(true),
             run_as_user: Some(USER),
             run_as_group: Some(USER),
+            // The files of Secrets belong to root, and to this group.
+            fs_group: has_secrets.then_some(USER),
             seccomp_profile: Some(SeccompProfile {
                 type_: "RuntimeDefault".to_owned(),
                 ..SeccompProfile::default()
@@ -102,7 +107,24 @@ fn template(parent: &Parent<'_>, settings: &Settings, checksum: &str) -> PodTemp
     PodTemplateSpec { metadata: Some(metadata), spec: Some(spec) }
 }
 
-fn container(parent: &Parent<'_>, settings: &Settings) -> Container {
+fn config_volume(parent: &Parent<'_>) -> Volume {
+    Volume {
+        name: CONFIG_VOLUME.to_owned(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: parent.name.clone(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn container(parent: &Parent<'_>, settings: &Settings, secret_mounts: Vec<VolumeMount>) -> Container {
+    let config_mount = VolumeMount {
+        name: CONFIG_VOLUME.to_owned(),
+        mount_path: CONFIG_DIRECTORY.to_owned(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    };
     Container {
         name: CONTAINER.to_owned(),
         image: Some(settings.worker_image.clone()),
@@ -139,12 +161,7 @@ fn container(parent: &Parent<'_>, settings: &Settings) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![VolumeMount {
-            name: CONFIG_VOLUME.to_owned(),
-            mount_path: CONFIG_DIRECTORY.to_owned(),
-            read_only: Some(true),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some([vec![config_mount], secret_mounts].concat()),
         ..Container::default()
     }
 }

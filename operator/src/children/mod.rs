@@ -5,6 +5,7 @@ mod deployment;
 mod differs;
 mod disruption_budget;
 mod names;
+mod secrets;
 mod service;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub const PIPELINE_LABEL: &str = "plaudit.dev/pipeline";
 pub const PIPELINE_ANNOTATION: &str = "plaudit.dev/pipeline";
 /// The annotation that rolls pods when their configuration changes.
 pub const CONFIG_ANNOTATION: &str = "plaudit.dev/config-checksum";
+
+/// The annotation that rolls pods when certificates or keys change that their Kafka client reads only at its start.
+pub const CERTIFICATES_ANNOTATION: &str = "plaudit.dev/certificates-checksum";
 
 /// What the operator was started with that its children need.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,18 +53,20 @@ pub struct Children {
     pub disruption_budget: PodDisruptionBudget,
 }
 
-/// The children of `pipeline` with so many workers. `owner` is none only where there is no object yet (`plaudit plan`).
+/// The children of `pipeline` with so many workers. `owner` is none only where there is no object yet (`plaudit plan`); `certificates`
+/// names those that workers have to have, if any.
 #[must_use]
 pub fn children(
     pipeline: &Pipeline,
     owner: Option<&OwnerReference>,
     settings: &Settings,
     replicas: u32,
+    certificates: Option<&str>,
 ) -> Children {
     let parent = Parent { pipeline, owner, name: child_name(&pipeline.name) };
     let (config_map, checksum) = config_map::config_map(&parent);
     Children {
-        deployment: deployment::deployment(&parent, settings, replicas, &checksum),
+        deployment: deployment::deployment(&parent, settings, replicas, (&checksum, certificates)),
         service: service::service(&parent),
         disruption_budget: disruption_budget::disruption_budget(&parent),
         config_map,

@@ -9,7 +9,7 @@ fn settings() -> Settings {
 }
 
 fn of(extra: &str, replicas: u32) -> Children {
-    children(&parse(&object(extra)).expect("a pipeline"), None, &settings(), replicas)
+    children(&parse(&object(extra)).expect("a pipeline"), None, &settings(), replicas, None)
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn every_child_is_the_pipelines_and_found_by_its_labels() {
     let owner = OwnerReference { name: "p".to_owned(), uid: "u".to_owned(), ..OwnerReference::default() };
     let pipeline = parse(&object("")).expect("a pipeline");
     let Children { config_map, deployment, service, disruption_budget } =
-        children(&pipeline, Some(&owner), &settings(), 1);
+        children(&pipeline, Some(&owner), &settings(), 1, None);
 
     let metadata = [config_map.metadata, deployment.metadata, service.metadata, disruption_budget.metadata];
     let label = metadata.each_ref().map(|metadata| {

@@ -2,13 +2,14 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use plaudit_crds::Format;
+use plaudit_worker::kafka::{Access, LinkContext};
 use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 
 use super::{Mistake, pipeline_file};
@@ -62,11 +63,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{reports} reports are good; nothing was sent")?;
         return Ok(());
     }
+    let access = args.file.kafka(pipeline.as_ref(), &bootstrap_servers)?;
     if let Some(oldest_ms) = oldest_ms {
-        check_topic(&bootstrap_servers, &topic, oldest_ms, args.ignore_retention)?;
+        check_topic(&access, &topic, oldest_ms, args.ignore_retention)?;
     }
     let load = Load {
-        bootstrap_servers,
+        access,
         topic: topic.clone(),
         compression: "lz4".to_owned(),
         reports: Reports::Players(args.players.clone(), format),
@@ -114,11 +116,20 @@ fn check(path: &Path, format: Format) -> anyhow::Result<Found> {
 }
 
 /// Kafka keeps a record by its timestamp: an old one may be deleted before a worker reads it.
-fn check_topic(servers: &str, topic: &str, oldest_ms: i64, ignore_retention: bool) -> anyhow::Result<()> {
+fn check_topic(
+    access: &Arc<Access>,
+    topic: &str,
+    oldest_ms: i64,
+    ignore_retention: bool,
+) -> anyhow::Result<()> {
+    let servers = access.servers();
     let failed =
         || format!("could not ask {servers} for the settings of topic {topic}; check --bootstrap-servers");
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", servers).create().with_context(failed)?;
+    let mut config = ClientConfig::new();
+    access.configure(&mut config);
+    let context = LinkContext::new(access);
+    let admin: AdminClient<LinkContext> = config.create_with_context(context.clone()).with_context(failed)?;
+    context.0.log_in(admin.inner()).with_context(failed)?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let resources = [ResourceSpecifier::Topic(topic)];
     let answer =

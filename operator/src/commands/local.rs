@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use plaudit_worker::security::Directory;
 
 use super::{Mistake, pipeline_file};
 use crate::local::{Options, default_state_dir};
@@ -23,6 +24,8 @@ pub(super) struct Args {
     /// Redis or Valkey instead of the pipeline's.
     #[arg(long, value_name = "HOST:PORT")]
     store_address: Option<String>,
+    #[command(flatten)]
+    secrets: pipeline_file::SecretsDirectory,
     /// The worker; without it: `plaudit-worker` beside this program, or in PATH.
     #[arg(long, value_name = "FILE")]
     worker_binary: Option<PathBuf>,
@@ -82,6 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         worker_binary,
         state_dir,
         status_file: args.status_file.clone(),
+        secrets: Directory(args.secrets.absolute()),
         period: Duration::from_secs_f64(args.poll_seconds),
     };
     Ok(crate::local::run(options, &mut printer(output))?)

@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         ..Sample::default()
     };
     let decision = Scaler::default().decide(&pipeline.scaling, &sample, Duration::ZERO);
-    let children = children(&pipeline, None, &args.workers.settings(), decision.replicas);
+    let children = children(&pipeline, None, &args.workers.settings(), decision.replicas, None);
     let text = match args.output {
         Output::Text => text(&decision.record, &children),
         Output::Json => {

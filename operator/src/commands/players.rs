@@ -7,7 +7,6 @@ use k8s_openapi::jiff::Timestamp;
 use plaudit_worker::http::player_document;
 use plaudit_worker::player::{Layout, PlayerId};
 use plaudit_worker::reader::{Player, PlayerReader};
-use plaudit_worker::store::Connector;
 
 use super::{Output, pipeline_file};
 use crate::table::{Align, columns};
@@ -65,7 +64,7 @@ impl Get {
         };
         let failed =
             || format!("could not read players of {} from {address}; check --store-address", self.uin);
-        let connector = Connector::new(&address).with_context(failed)?;
+        let connector = self.file.store(pipeline.as_ref(), &address);
         let mut reader = PlayerReader::new(&connector, layout);
 
         let asked = self.identity();

@@ -1,12 +1,17 @@
 //! `plaudit report`: reports written by hand.
 
+use std::error::Error;
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use plaudit_crds::Format;
+use plaudit_worker::kafka::{Access, Link};
 use plaudit_worker::report::decode;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientContext, Message as _};
@@ -101,7 +106,8 @@ impl Send {
             ))
             .into());
         }
-        let landed = send(&servers, &topic, &self.uin.to_string(), &payload, self.timestamp_ms)?;
+        let access = self.file.kafka(pipeline.as_ref(), &servers)?;
+        let landed = send(&access, &topic, &self.uin.to_string(), &payload, self.timestamp_ms)?;
 
         let text = match self.output {
             super::Output::Text => {
@@ -118,9 +124,22 @@ impl Send {
 }
 
 /// Hands the outcome of the one record to whoever waits for it.
-struct Outcome(std::sync::mpsc::Sender<Result<Landed, rdkafka::error::KafkaError>>);
+struct Outcome {
+    landed: std::sync::mpsc::Sender<Result<Landed, KafkaError>>,
+    link: Arc<Link>,
+}
 
-impl ClientContext for Outcome {}
+impl ClientContext for Outcome {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
+    }
+}
 
 impl ProducerContext for Outcome {
     type DeliveryOpaque = ();
@@ -131,30 +150,39 @@ impl ProducerContext for Outcome {
             Err((error, _)) => Err(error.clone()),
         };
         // Nobody listens after the deadline.
-        let _ = self.0.send(landed);
+        let _ = self.landed.send(landed);
     }
 }
 
 fn send(
-    servers: &str,
+    access: &Arc<Access>,
     topic: &str,
     key: &str,
     payload: &[u8],
     timestamp_ms: Option<i64>,
 ) -> anyhow::Result<Landed> {
     let (sender, outcome) = std::sync::mpsc::channel();
-    let producer: ThreadedProducer<Outcome> = ClientConfig::new()
-        .set("bootstrap.servers", servers)
+    let (servers, link) = (access.servers(), Arc::new(Link::new(access)));
+    let mut config = ClientConfig::new();
+    access.configure(&mut config);
+    let producer: ThreadedProducer<Outcome> = config
         .set("client.id", "plaudit-report")
         .set("acks", "all")
         .set("enable.idempotence", "true")
         // The Java client's choice of partition, which all who write to a topic have to share.
         .set("partitioner", "murmur2_random")
         .set("message.timeout.ms", DEADLINE.as_millis().to_string())
-        .create_with_context(Outcome(sender))
+        .create_with_context(Outcome { landed: sender, link: link.clone() })
         .context("could not set up a Kafka producer")?;
     let unreachable = || format!("could not reach topic {topic} at {servers}; check --bootstrap-servers");
-    let metadata = producer.client().fetch_metadata(Some(topic), DEADLINE).with_context(unreachable)?;
+    link.log_in(producer.client()).with_context(unreachable)?;
+    let metadata = producer.client().fetch_metadata(Some(topic), DEADLINE);
+    let metadata = metadata.map_err(|error| match access.explain(|| ()) {
+        Some(trouble) => {
+            anyhow::Error::from(trouble).context(format!("could not reach topic {topic} at {servers}"))
+        }
+        None => anyhow::Error::from(error).context(unreachable()),
+    })?;
     let exists =
         metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty());
     ensure!(exists, "topic {topic} does not exist at {servers}; create it, or give another --topic");

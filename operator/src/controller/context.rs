@@ -13,6 +13,7 @@ use super::Options;
 use super::memory::Memory;
 use super::questions::Asker;
 use super::rivals::Claims;
+use super::secrets::SecretCache;
 use super::watch::Stores;
 use crate::metrics::Metrics;
 use crate::observe::{Monitors, Settings};
@@ -28,6 +29,7 @@ pub(super) struct Context {
     pub known: Arc<Known>,
     pub asker: Asker,
     pub monitors: Monitors,
+    pub secrets: SecretCache,
     pub wake: UnboundedSender<ObjectRef<Guarded>>,
     begin: Instant,
 }
@@ -48,7 +50,17 @@ impl Context {
     ) -> Self {
         let asker = Asker::new(wake.clone());
         let monitors = Monitors::new(Settings { period: options.period, ..Settings::default() });
-        Self { client, options, stores, known, asker, monitors, wake, begin: Instant::now() }
+        Self {
+            client,
+            options,
+            stores,
+            known,
+            asker,
+            monitors,
+            secrets: SecretCache::default(),
+            wake,
+            begin: Instant::now(),
+        }
     }
 
     /// Time since the controller began; it never goes back.

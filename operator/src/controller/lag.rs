@@ -4,32 +4,24 @@ use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Context, Guarded};
 use super::memory::Memory;
-use crate::observe::{self, SourceState};
+use crate::observe::{LagWatch, SourceState, Trouble};
 use crate::pipeline::Pipeline;
+use crate::security::Credentials;
 
-/// The last answer about the topic; begins to watch it when it is new, and wakes the pipeline with each answer that differs.
+/// The last answer about the topic, and what is wrong with new credentials; begins to watch what is new, and wakes the pipeline with
+/// each answer that differs.
 pub(super) fn lag(
     context: &Context,
     memory: &mut Memory,
     pipeline: &Pipeline,
+    credentials: &Credentials,
     reference: &ObjectRef<Guarded>,
-) -> SourceState {
-    let source = &pipeline.source;
-    let key = format!("{} {} {}", source.bootstrap_servers, source.topic, source.consumer_group);
-    if memory.lag.as_ref().is_none_or(|(watched, _)| *watched != key) {
-        let watch = context.monitors.watch(pipeline);
+) -> (SourceState, Option<Trouble>) {
+    LagWatch::look(&mut memory.lag, &context.monitors, pipeline, &credentials.source, |watch| {
         let (mut answers, wake, reference) = (watch.answers(), context.wake.clone(), reference.clone());
         tokio::spawn(async move {
             // Ends with the watch, and with the controller.
             while answers.changed().await.is_ok() && wake.send(reference.clone()).is_ok() {}
         });
-        memory.lag = Some((key, watch));
-    }
-    match &memory.lag {
-        Some((_, watch)) => {
-            let (state, age) = watch.last();
-            observe::fresh(state, age, context.options.period)
-        }
-        None => SourceState::NotAsked,
-    }
+    })
 }

@@ -8,7 +8,7 @@ use plaudit_crds::AchievementPipelineStatus;
 use super::apply::Synced;
 use super::questions::Question;
 use super::standing::Standing;
-use crate::observe::{LanesReport, SourceState, Watch};
+use crate::observe::{LagWatch, LanesReport, SourceState};
 use crate::scaling::Scaler;
 
 /// Of one pipeline.
@@ -18,8 +18,8 @@ pub(super) struct Memory {
     pub object: Option<(String, String)>,
     /// When it was to be looked at again, if nothing woke it before.
     pub due: Option<Duration>,
-    /// What is asked about its topic and group, and for which source.
-    pub lag: Option<(String, Watch)>,
+    /// What is asked about its topic and group.
+    pub lag: Option<LagWatch>,
     /// What was found of it at the last look.
     pub source: SourceState,
     /// None before the first look, which takes from the status what was learnt.

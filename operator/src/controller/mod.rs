@@ -14,6 +14,7 @@ mod queue;
 mod reconcile;
 mod removal;
 mod rivals;
+mod secrets;
 mod standing;
 mod watch;
 mod workers;

@@ -17,13 +17,15 @@ use super::memory::Memory;
 use super::questions::{self, Question};
 use super::removal::costs;
 use super::rivals::Claim;
+use super::secrets;
 use super::standing::Standing;
 use super::workers::{self, workers};
-use crate::children::{child_name, children, selector_text};
+use crate::children::{CERTIFICATES_ANNOTATION, child_name, children, selector_text};
 use crate::metrics::ReconcileResult;
 use crate::observe::{Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
 use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
+use crate::security::Credentials;
 use crate::status;
 
 /// A pipeline in which nothing moves is looked at anyway: an event may have been missed.
@@ -98,14 +100,16 @@ impl Look<'_> {
             }
         };
         let reference = ObjectRef::<Guarded>::new(&pipeline.name).within(&pipeline.namespace);
-        let mut observed = self.observe(object, &pipeline, &reference);
+        let secrets = self.context.secrets.of(&self.context.client, &pipeline, self.context.now()).await;
+        let credentials = Credentials::read(&pipeline, &secrets);
+        let mut observed = self.observe(object, &pipeline, &credentials, &reference);
         let plan = self.decide(&pipeline, object, &observed);
         self.mark(&pipeline, &reference, &observed, &plan).await?;
-        let refusal = self.apply(object, &pipeline, &plan).await?;
+        let refusal = self.apply(object, &pipeline, &credentials, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
         if status::stands(&pipeline, &observed, previous.as_ref()) {
-            return Ok((ReconcileResult::Ok, Some(self.again(&observed, plan.look_again))));
+            return Ok((ReconcileResult::Ok, Some(self.again(&pipeline, &observed, plan.look_again))));
         }
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
@@ -114,7 +118,7 @@ impl Look<'_> {
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
         let result =
             if observed.conflict.is_some() { ReconcileResult::Conflict } else { ReconcileResult::Ok };
-        Ok((result, Some(self.again(&observed, plan.look_again))))
+        Ok((result, Some(self.again(&pipeline, &observed, plan.look_again))))
     }
 
     /// What is known now, from stores and from what others have fetched meanwhile; asks for what is due.
@@ -122,6 +126,7 @@ impl Look<'_> {
         &self,
         object: &AchievementPipeline,
         pipeline: &Pipeline,
+        credentials: &Credentials,
         reference: &ObjectRef<Guarded>,
     ) -> Observed {
         let Context { stores, known, asker, .. } = self.context;
@@ -132,7 +137,7 @@ impl Look<'_> {
             stores.deployments.get(&ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace));
         let now = self.context.now();
         let mut memory = lock(self.memory);
-        let source = lag(self.context, &mut memory, pipeline, reference);
+        let (source, source_trouble) = lag(self.context, &mut memory, pipeline, credentials, reference);
         memory.reports.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
         let due = questions::due(&workers::addresses(&pods), &memory.asked, now);
         memory.asked.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
@@ -149,6 +154,8 @@ impl Look<'_> {
             trouble: deployment.as_deref().and_then(workers::deployment_trouble),
             rolls_out: deployment.as_deref().is_some_and(workers::rolls_out),
             conflict,
+            source_trouble,
+            store_trouble: credentials.store_trouble(),
         }
     }
 
@@ -169,7 +176,7 @@ impl Look<'_> {
             }
         };
         if memory.replicas != Some(decision.replicas)
-            && let Some((_, watch)) = &memory.lag
+            && let Some(watch) = &memory.lag
         {
             watch.look_closer();
         }
@@ -204,14 +211,22 @@ impl Look<'_> {
         &self,
         object: &AchievementPipeline,
         pipeline: &Pipeline,
+        credentials: &Credentials,
         plan: &Decision,
     ) -> Result<Option<Trouble>, ApplyError> {
-        let standing = Standing::now(&self.context.stores, pipeline, plan.replicas);
+        // Certificates that cannot be used replace none.
+        let certificates = match &credentials.source {
+            Ok(_) => credentials.certificates(),
+            Err(_) => self.running_certificates(pipeline),
+        };
+        let certificates = certificates.as_deref();
+        let standing = Standing::now(&self.context.stores, pipeline, plan.replicas, certificates);
         if standing.stands(lock(self.memory).standing.as_ref()) {
             return Ok(None);
         }
         let owner = object.controller_owner_ref(&());
-        let wanted = children(pipeline, owner.as_ref(), &self.context.options.settings, plan.replicas);
+        let settings = &self.context.options.settings;
+        let wanted = children(pipeline, owner.as_ref(), settings, plan.replicas, certificates);
         let mut synced = lock(self.memory).synced.clone();
         let applied = apply_children(self.context, &wanted, &mut synced).await;
         lock(self.memory).synced = synced;
@@ -225,6 +240,13 @@ impl Look<'_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn running_certificates(&self, pipeline: &Pipeline) -> Option<String> {
+        let reference = ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace);
+        let deployment = self.context.stores.deployments.get(&reference)?;
+        let pods = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+        pods.annotations.as_ref()?.get(CERTIFICATES_ANNOTATION).cloned()
     }
 
     fn previous(&self, object: &AchievementPipeline) -> Option<AchievementPipelineStatus> {
@@ -269,12 +291,16 @@ impl Look<'_> {
     }
 
     /// When to look again if nothing wakes this pipeline before.
-    fn again(&self, observed: &Observed, decision: Duration) -> Duration {
+    fn again(&self, pipeline: &Pipeline, observed: &Observed, decision: Duration) -> Duration {
         let Observed { source, workers, rolls_out, .. } = observed;
         let moves = *rolls_out
             || workers.values().any(|worker| !worker.ready)
-            || !matches!(source, SourceState::Found(_));
+            || !matches!(source, SourceState::Found(_))
+            || observed.source_trouble.is_some();
         let period = self.context.options.period;
-        if moves { period } else { decision.clamp(period, QUIET) }
+        let has_secrets =
+            !pipeline.source.security.keys().is_empty() || !pipeline.store.security.keys().is_empty();
+        let longest = if has_secrets { secrets::EVERY } else { QUIET };
+        if moves { period } else { decision.clamp(period, longest) }
     }
 }

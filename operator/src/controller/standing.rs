@@ -12,12 +12,13 @@ use crate::pipeline::Pipeline;
 pub(super) struct Standing {
     generation: Option<i64>,
     replicas: u32,
+    certificates: Option<String>,
     versions: [Option<String>; 4],
 }
 
 impl Standing {
     /// As it is before anything is written. A write shows itself by another version.
-    pub fn now(stores: &Stores, pipeline: &Pipeline, replicas: u32) -> Self {
+    pub fn now(stores: &Stores, pipeline: &Pipeline, replicas: u32, certificates: Option<&str>) -> Self {
         let name = child_name(&pipeline.name);
         let versions = [
             version(&stores.config_maps, &name, &pipeline.namespace),
@@ -25,7 +26,12 @@ impl Standing {
             version(&stores.disruption_budgets, &name, &pipeline.namespace),
             version(&stores.deployments, &name, &pipeline.namespace),
         ];
-        Self { generation: pipeline.generation, replicas, versions }
+        Self {
+            generation: pipeline.generation,
+            replicas,
+            certificates: certificates.map(str::to_owned),
+            versions,
+        }
     }
 
     /// True if nothing has changed since: building and comparing the children is most of the cost of a look.
@@ -48,7 +54,7 @@ mod tests {
     fn standing(generation: i64, replicas: u32, deployment: Option<&str>) -> Standing {
         let versions =
             [Some("1"), Some("2"), Some("3"), deployment].map(|version| version.map(str::to_owned));
-        Standing { generation: Some(generation), replicas, versions }
+        Standing { generation: Some(generation), replicas, certificates: None, versions }
     }
 
     #[test]

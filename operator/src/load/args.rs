@@ -1,9 +1,11 @@
 //! What can be typed after `plaudit load`, and the [`Load`] it means.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plaudit_crds::Format;
+use plaudit_worker::kafka::Access;
 
 use super::bad::Bad;
 use super::generator::{ItemType, Mix, PlayerOrder};
@@ -55,6 +57,9 @@ pub struct Args {
     pub seed: u64,
     #[command(flatten)]
     pub mix: MixArgs,
+    /// How to reach the brokers, where that takes more than their names.
+    #[arg(skip)]
+    pub access: Option<Arc<Access>>,
 }
 
 /// What made-up reports are like.
@@ -132,7 +137,7 @@ impl Args {
             every: self.burst_every,
         });
         Load {
-            bootstrap_servers: self.bootstrap_servers.clone(),
+            access: self.access.clone().unwrap_or_else(|| Access::plain(&self.bootstrap_servers)),
             topic: self.topic.clone(),
             compression: self.compression.clone(),
             reports,

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plaudit_crds::Format;
+use plaudit_worker::kafka::Access;
+use plaudit_worker::security::SecurityError;
 use rdkafka::error::KafkaError;
 
 use super::generator::{Generator, Mix, Record, Tally};
@@ -22,7 +25,7 @@ const COLLECT_EVERY: u64 = 256;
 /// What to send where, and how fast.
 #[derive(Clone, Debug)]
 pub struct Load {
-    pub bootstrap_servers: String,
+    pub access: Arc<Access>,
     pub topic: String,
     /// none, gzip, snappy, lz4 or zstd.
     pub compression: String,
@@ -77,6 +80,8 @@ pub enum LoadError {
     Producer { bootstrap_servers: String, source: Box<KafkaError> },
     #[error("cannot reach topic {topic} at {bootstrap_servers}; check --bootstrap-servers")]
     Topic { bootstrap_servers: String, topic: String, source: Box<KafkaError> },
+    #[error("cannot reach topic {topic} at {bootstrap_servers}")]
+    Security { bootstrap_servers: String, topic: String, source: SecurityError },
     #[error("topic {topic} does not exist at {bootstrap_servers}: create it first")]
     NoTopic { bootstrap_servers: String, topic: String },
 }

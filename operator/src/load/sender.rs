@@ -1,9 +1,11 @@
 //! One idempotent producer, and what became of each record given to it.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use plaudit_worker::kafka::Link;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -36,9 +38,20 @@ pub(super) struct Outcome {
 struct Deliveries {
     start: Instant,
     outcome: Arc<Mutex<Outcome>>,
+    link: Arc<Link>,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
+    }
+}
 
 impl ProducerContext for Deliveries {
     /// Microseconds from the start to the sending: a number needs no allocation.
@@ -66,23 +79,34 @@ impl Outcome {
 
 impl Sender {
     pub(super) fn connect(load: &Load) -> Result<Self, LoadError> {
-        let bootstrap_servers = load.bootstrap_servers.clone();
+        let bootstrap_servers = load.access.servers().to_owned();
         let start = Instant::now();
         let outcome = Arc::<Mutex<Outcome>>::default();
-        let context = Deliveries { start, outcome: outcome.clone() };
+        let link = Arc::new(Link::new(&load.access));
+        let context = Deliveries { start, outcome: outcome.clone(), link: link.clone() };
         let producer: BaseProducer<Deliveries> =
             config(load).create_with_context(context).map_err(|source| LoadError::Producer {
                 bootstrap_servers: bootstrap_servers.clone(),
                 source: Box::new(source),
             })?;
         let topic = load.topic.clone();
+        let refused = |source| LoadError::Security {
+            bootstrap_servers: bootstrap_servers.clone(),
+            topic: topic.clone(),
+            source,
+        };
+        link.log_in(producer.client()).map_err(refused)?;
         let metadata =
-            producer.client().fetch_metadata(Some(&topic), METADATA_TIMEOUT).map_err(|source| {
-                LoadError::Topic {
+            producer.client().fetch_metadata(Some(&topic), METADATA_TIMEOUT).map_err(|source| match load
+                .access
+                .explain(|| producer.poll(Duration::ZERO))
+            {
+                Some(trouble) => refused(trouble),
+                None => LoadError::Topic {
                     bootstrap_servers: bootstrap_servers.clone(),
                     topic: topic.clone(),
                     source: Box::new(source),
-                }
+                },
             })?;
         let exists =
             metadata.topics().iter().any(|found| found.error().is_none() && !found.partitions().is_empty());
@@ -134,8 +158,8 @@ impl Sender {
 
 fn config(load: &Load) -> ClientConfig {
     let mut config = ClientConfig::new();
+    load.access.configure(&mut config);
     config
-        .set("bootstrap.servers", &load.bootstrap_servers)
         .set("client.id", "plaudit-load")
         // A client that forgot its broker while that was starting would look for it again after five minutes.
         .set("metadata.recovery.rebootstrap.trigger.ms", "10000")

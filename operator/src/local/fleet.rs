@@ -121,6 +121,14 @@ impl Fleet {
         }
     }
 
+    /// Lets a worker drain so that another takes its place; false if it does not run.
+    pub fn replace(&mut self, index: u32, now: Duration) -> bool {
+        let Some(Slot { state, .. }) = self.slots.get_mut(&index) else { return false };
+        let State::Running { pid, .. } = *state else { return false };
+        *state = State::Draining { pid, kill_at: now + self.drain_deadline, killed: false };
+        true
+    }
+
     /// The process of a worker runs.
     pub fn started(&mut self, index: u32, pid: u32, now: Duration) {
         if let Some(slot) = self.slots.get_mut(&index) {
@@ -295,6 +303,18 @@ mod tests {
             (waits, restarts),
             (vec![500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000], Some(9))
         );
+    }
+
+    #[test]
+    fn a_worker_that_is_replaced_drains_while_another_starts() {
+        let mut fleet = running(2);
+
+        let replaced = fleet.replace(0, SEC(10));
+        let started = fleet.actions(2, SEC(10));
+        fleet.ended(0, "exited with status 0", 0.0, SEC(12));
+
+        assert_eq!((replaced, started, fleet.replace(0, SEC(13))), (true, vec![Action::Start(2)], false));
+        assert_eq!(fleet.actions(2, SEC(13)), [Action::Start(2)]);
     }
 
     #[test]

@@ -15,6 +15,15 @@ use crate::scaling::{Learnt, Sample, Scaler};
 use crate::snapshot::{Rate, Snapshot, Totals, WorkerView, partitions};
 use crate::status::status;
 
+/// What was found outside of this machine.
+#[derive(Debug)]
+pub(super) struct Sources {
+    /// The topic and its group, and what is wrong with new credentials.
+    pub(super) source: (SourceState, Option<Trouble>),
+    /// What is wrong with the store's credentials.
+    pub(super) store_trouble: Option<Trouble>,
+}
+
 /// What is remembered from one look to the next.
 #[derive(Debug)]
 pub(super) struct Look {
@@ -40,6 +49,11 @@ impl Look {
         }
     }
 
+    /// What runs.
+    pub(super) fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
     /// Workers that should run.
     pub(super) fn wanted(&self) -> u32 {
         self.replicas.unwrap_or(0)
@@ -58,14 +72,20 @@ impl Look {
     /// Decides, and gives everything there is to show.
     pub(super) fn take(
         &mut self,
-        source: SourceState,
+        Sources { source: (source, source_trouble), store_trouble }: Sources,
         fleet: &Fleet,
         answers: &BTreeMap<u32, Answer>,
         now: Duration,
     ) -> Snapshot {
         let workers =
             fleet.slots().map(|(index, slot)| (worker_name(index), worker_state(slot, answers.get(&index))));
-        let observed = Observed { source, workers: workers.collect(), ..Observed::default() };
+        let observed = Observed {
+            source,
+            source_trouble,
+            store_trouble,
+            workers: workers.collect(),
+            ..Observed::default()
+        };
         let starts_at_log_start = self.pipeline.starts_at_log_start();
         let sample = Sample::of(&observed, starts_at_log_start, self.replicas);
         let plan = self.scaler.decide(&self.pipeline.scaling, &sample, now);

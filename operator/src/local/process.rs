@@ -19,6 +19,7 @@ use super::state_dir::{StateDir, write_atomically};
 pub(super) struct Process {
     child: Child,
     pid: u32,
+    certificates: Option<String>,
 }
 
 /// Why a process did not start.
@@ -41,8 +42,14 @@ pub enum StartError {
 impl Process {
     /// Starts `plaudit-worker` under a name of its own in the state directory.
     ///
-    /// The caller's thread must live as long as the fleet: the system ends the children of a thread that ends.
-    pub(super) fn start(binary: &Path, name: &str, config: &str, dir: &StateDir) -> Result<Self, StartError> {
+    /// `certificates` names those that it finds. The caller's thread must live as long as the fleet: the system ends the children of a thread that ends.
+    pub(super) fn start(
+        binary: &Path,
+        name: &str,
+        config: &str,
+        dir: &StateDir,
+        certificates: Option<String>,
+    ) -> Result<Self, StartError> {
         let address = dir.address(name);
         write_atomically(&dir.config(name), config).map_err(StartError::Files)?;
         // The old process's address must not be taken for the new one's.
@@ -71,11 +78,16 @@ impl Process {
         let spawn = |source| StartError::Spawn { binary: binary.display().to_string(), source };
         let child = command.spawn().map_err(spawn)?;
         let pid = child.id().unwrap_or_default();
-        Ok(Self { child, pid })
+        Ok(Self { child, pid, certificates })
     }
 
     pub(super) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The certificates it was started with.
+    pub(super) fn certificates(&self) -> Option<&str> {
+        self.certificates.as_deref()
     }
 
     /// How it ended, for people; `None` while it runs.

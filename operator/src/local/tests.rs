@@ -44,7 +44,7 @@ fn run_to_end(body: &str, signal: fn(&Process)) -> (String, String) {
 /// Another test's fork may hold the script open for writing for a moment.
 async fn start(binary: &Path, dir: &StateDir) -> Process {
     loop {
-        match Process::start(binary, "w-0", "pipeline: games/p\n", dir) {
+        match Process::start(binary, "w-0", "pipeline: games/p\n", dir, None) {
             Ok(process) => return process,
             Err(StartError::Spawn { source, .. })
                 if source.kind() == std::io::ErrorKind::ExecutableFileBusy =>
@@ -102,7 +102,8 @@ fn a_binary_that_is_missing_is_an_error_that_names_it() {
     let temporary = tempfile::tempdir().expect("a directory");
     let dir = StateDir::take(temporary.path()).expect("it is free");
 
-    let error = runtime.block_on(async { Process::start(Path::new("/nowhere/worker"), "w-0", "", &dir) });
+    let error =
+        runtime.block_on(async { Process::start(Path::new("/nowhere/worker"), "w-0", "", &dir, None) });
 
     assert_eq!(error.expect_err("there is none").to_string(), "could not start /nowhere/worker");
 }

@@ -19,7 +19,7 @@ use std::ffi::{CString, c_char, c_void};
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
-use plaudit_worker::kafka::Bootstrap;
+use plaudit_worker::kafka::Link;
 use rdkafka::bindings as sys;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -211,9 +211,9 @@ impl<C: ConsumerContext + 'static> Admin<C> {
         }
     }
 
-    /// Gives the client its servers again if it has lost all its brokers.
-    pub(super) fn restore(&self, bootstrap: &Bootstrap) {
-        bootstrap.restore(self.client.client());
+    /// Gives the client what it lacks.
+    pub(super) fn tend(&self, link: &Link) {
+        link.tend(self.client.client());
     }
 
     fn poll(&self, wait: Duration) -> Option<(u64, Answer)> {

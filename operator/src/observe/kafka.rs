@@ -10,6 +10,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use plaudit_worker::kafka::Access;
+use plaudit_worker::security::{KafkaCredentials, SecurityError};
 use tokio::sync::watch;
 
 use super::source::SourceState;
@@ -41,16 +43,18 @@ pub struct Monitors(Arc<Shared>);
 #[derive(Debug)]
 pub struct Watch {
     monitors: Arc<Shared>,
-    access: Access,
+    place: Place,
+    access: Arc<Access>,
     id: u64,
     answers: watch::Receiver<(SourceState, Instant)>,
 }
 
 /// A cluster, and the rights to ask it: pipelines that differ in either share no client.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Access {
+struct Place {
     /// As the pipelines have it: two spellings of one cluster are two clients.
-    pub(super) bootstrap_servers: String,
+    bootstrap_servers: String,
+    credentials: KafkaCredentials,
 }
 
 #[derive(Debug)]
@@ -62,12 +66,13 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Clusters {
-    by_access: HashMap<Access, Handle>,
+    by_place: HashMap<Place, Handle>,
     next_id: u64,
 }
 
 #[derive(Debug)]
 struct Handle {
+    access: Arc<Access>,
     orders: Sender<Order>,
     watches: usize,
 }
@@ -94,9 +99,9 @@ impl Monitors {
 
     /// Begins to watch a pipeline's topic and group.
     #[must_use]
-    pub fn watch(&self, pipeline: &Pipeline) -> Watch {
+    pub fn watch(&self, pipeline: &Pipeline, credentials: KafkaCredentials) -> Watch {
         let source = &pipeline.source;
-        let access = Access { bootstrap_servers: source.bootstrap_servers.clone() };
+        let place = Place { bootstrap_servers: source.bootstrap_servers.clone(), credentials };
         let spec = ReaderSpec {
             topic: source.topic.clone(),
             group: source.consumer_group.clone(),
@@ -106,11 +111,12 @@ impl Monitors {
         let mut clusters = self.0.clusters();
         let id = clusters.next_id;
         clusters.next_id += 1;
-        let handle = clusters.by_access.entry(access.clone()).or_insert_with(|| self.0.start(&access));
+        let handle = clusters.by_place.entry(place.clone()).or_insert_with(|| self.0.start(&place));
         handle.watches += 1;
         handle.send(Order::Watch { id, spec, answer });
+        let access = handle.access.clone();
         drop(clusters);
-        Watch { monitors: Arc::clone(&self.0), access, id, answers }
+        Watch { monitors: Arc::clone(&self.0), place, access, id, answers }
     }
 
     /// What all monitors did so far.
@@ -122,7 +128,7 @@ impl Monitors {
     /// Clusters that are watched now.
     #[must_use]
     pub fn clusters(&self) -> usize {
-        self.0.clusters().by_access.len()
+        self.0.clusters().by_place.len()
     }
 
     /// How they work.
@@ -133,11 +139,27 @@ impl Monitors {
 }
 
 impl Watch {
-    /// The last answer and its age. An answer that stays the same gets younger with each poll that confirms it.
+    /// The last answer and its age. An answer that stays the same gets younger with each poll that confirms it. Where there is none
+    /// because Kafka does not let us in, it says so.
     #[must_use]
     pub fn last(&self) -> (SourceState, Duration) {
         let (state, asked) = self.answers.borrow().clone();
-        (state, asked.elapsed())
+        let is_silent = match &state {
+            SourceState::NotAsked | SourceState::Failed { .. } => true,
+            SourceState::Found(topic) => topic.is_silent(),
+        };
+        match self.access.trouble() {
+            Some(SecurityError { reason, message }) if is_silent => {
+                (SourceState::Failed { reason, message }, Duration::ZERO)
+            }
+            _ => (state, asked.elapsed()),
+        }
+    }
+
+    /// True if it asks with these credentials.
+    #[must_use]
+    pub fn is_with(&self, credentials: &KafkaCredentials) -> bool {
+        self.place.credentials == *credentials
     }
 
     /// The answers as they come, each told when it differs from the one before; they end with this watch.
@@ -148,7 +170,7 @@ impl Watch {
 
     /// The group's workers were changed: its members are looked at for a while, whatever its lag.
     pub fn look_closer(&self) {
-        if let Some(handle) = self.monitors.clusters().by_access.get(&self.access) {
+        if let Some(handle) = self.monitors.clusters().by_place.get(&self.place) {
             handle.send(Order::LookCloser { id: self.id });
         }
     }
@@ -157,12 +179,12 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut clusters = self.monitors.clusters();
-        let Some(handle) = clusters.by_access.get_mut(&self.access) else { return };
+        let Some(handle) = clusters.by_place.get_mut(&self.place) else { return };
         handle.watches -= 1;
         handle.send(Order::Forget { id: self.id });
         if handle.watches == 0 {
             // The thread ends when nobody can give it orders any more.
-            clusters.by_access.remove(&self.access);
+            clusters.by_place.remove(&self.place);
         }
     }
 }
@@ -172,16 +194,17 @@ impl Shared {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, access: &Access) -> Handle {
+    fn start(&self, place: &Place) -> Handle {
         let (orders, inbox) = channel();
         let Settings { period, metadata_period, keep_offsets } = self.settings;
         let rules = Rules { period, metadata_period, keep_offsets };
-        let (access, counter) = (access.clone(), self.counter.clone());
+        let access = Access::new(&place.bootstrap_servers, place.credentials.clone());
+        let (shared, counter) = (access.clone(), self.counter.clone());
         std::thread::Builder::new()
             .name("lag-monitor".to_owned())
-            .spawn(move || thread::run(&access, rules, &counter, &inbox))
+            .spawn(move || thread::run(&shared, rules, &counter, &inbox))
             .expect("a thread can be started");
-        Handle { orders, watches: 0 }
+        Handle { access, orders, watches: 0 }
     }
 }
 

@@ -215,6 +215,14 @@ impl GroupState {
     }
 }
 
+impl Topic {
+    /// True when some broker does not answer.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.partitions.iter().any(|partition| partition.unknown == Some(Unknown::NoAnswer))
+    }
+}
+
 impl Unknown {
     /// One word for conditions.
     #[must_use]

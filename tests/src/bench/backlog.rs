@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Result, ensure};
 use plaudit::load::{self, Load, Mix, Pace, PlayerOrder, Reports};
+use plaudit_worker::kafka::Access;
 
 use crate::stack::{Kafka, unique_name};
 
@@ -55,7 +56,7 @@ pub fn create(kafka: &Kafka, scenario: Scenario, records: u64, partitions: i32) 
         ..Mix::default()
     };
     let load = Load {
-        bootstrap_servers: kafka.bootstrap(),
+        access: Access::plain(&kafka.bootstrap()),
         topic: topic.clone(),
         compression: "lz4".to_owned(),
         reports: Reports::Generated(Box::new(mix)),

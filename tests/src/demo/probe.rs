@@ -49,7 +49,7 @@ pub(super) fn run(
         .set("partitioner", "murmur2_random")
         .create()
         .context("could not create a producer")?;
-    let connector = Connector::new(&stack.valkey.address()).context("could not reach the store")?;
+    let connector = Connector::plain(&stack.valkey.address());
     let layout = Layout { key_prefix: pipeline.store.key_prefix.clone(), buckets: pipeline.store.buckets };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut probes = JoinSet::new();

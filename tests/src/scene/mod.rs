@@ -11,11 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use plaudit::load::{self, Load, Mix, Pace, Reports, Summary};
+use plaudit_crds::security::{SourceSecurity, StoreSecurity};
 use plaudit_crds::worker::{Http, WorkerConfig, WorkerDeadLetters, WorkerSource, WorkerStore};
 use plaudit_crds::{
     AchievementType, Achievements, Batch, Format, GroupProtocol, InitialOffset, OnError, OnRetentionLoss,
     OnStoreLoss, OnTopicRecreated, Policy, Properties, Unlisted, Unlocks,
 };
+use plaudit_worker::kafka::Access;
 
 pub use self::log::{Log, Outgoing};
 pub use self::worker::Worker;
@@ -92,7 +94,7 @@ impl<'a> Scene<'a> {
     /// The same, with fewer reports when `stop` is set meanwhile.
     pub fn load_until(&self, mix: Mix, most: u64, rate: f64, stop: &AtomicBool) -> Result<Summary> {
         let load = Load {
-            bootstrap_servers: self.kafka.bootstrap(),
+            access: Access::plain(&self.kafka.bootstrap()),
             topic: self.config.source.topic.clone(),
             compression: "lz4".to_owned(),
             reports: Reports::Generated(Box::new(mix)),
@@ -260,6 +262,7 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             on_topic_recreated: OnTopicRecreated::Stop,
             on_retention_loss: OnRetentionLoss::Stop,
             max_clock_skew_seconds: 300,
+            security: SourceSecurity::default(),
             properties: Properties { session_timeout_ms: Some(6_000), ..Properties::default() },
         },
         store: WorkerStore {
@@ -268,6 +271,7 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
             buckets: 240,
             max_value_bytes: 16_384,
             on_store_loss: OnStoreLoss::Stop,
+            security: StoreSecurity::default(),
         },
         achievements: achievements(),
         unlocks: Unlocks { topic: Some(format!("{name}.unlocks")) },
@@ -277,6 +281,7 @@ fn config(kafka: &Kafka, valkey: &Valkey, name: &str) -> WorkerConfig {
         },
         batch: Batch::default(),
         memory_budget_bytes: WorkerConfig::default_memory_budget_bytes(),
+        secrets_directory: WorkerConfig::default_secrets_directory(),
         http: Http { address: "127.0.0.1:0".to_owned() },
         drain_deadline_seconds: 5,
     }

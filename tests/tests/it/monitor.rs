@@ -10,6 +10,7 @@ use plaudit::pipeline::{self, Pipeline};
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::scene::{Scene, smooth_mix};
 use plaudit_tests::stack::{Kafka, KafkaOptions, shared, unique_name, until};
+use plaudit_worker::security::KafkaCredentials;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -109,7 +110,8 @@ fn two_hundred_idle_pipelines_cost_one_request_a_poll() -> Result<()> {
     let monitors = Monitors::new(settings);
     let pipelines: Vec<_> =
         topics.iter().map(|topic| pipeline(&kafka.bootstrap(), topic, "")).collect::<Result<_>>()?;
-    let watches: Vec<Watch> = pipelines.iter().map(|pipeline| monitors.watch(pipeline)).collect();
+    let watches: Vec<Watch> =
+        pipelines.iter().map(|pipeline| monitors.watch(pipeline, KafkaCredentials::default())).collect();
     for (watch, pipeline) in watches.iter().zip(&pipelines) {
         wait_for_topic(watch, "first offsets", |topic| {
             lags(topic, pipeline) == [Some(0); 2]
@@ -147,7 +149,7 @@ fn a_topic_that_is_missing_and_a_cluster_that_is_dead_harm_no_other() -> Result<
     let missing = pipeline(&kafka.bootstrap(), &unique_name("missing"), "")?;
     let dead = pipeline("127.0.0.1:1", "dead", "")?;
     let [good_watch, missing_watch, dead_watch] =
-        [&good, &missing, &dead].map(|pipeline| monitors.watch(pipeline));
+        [&good, &missing, &dead].map(|pipeline| monitors.watch(pipeline, KafkaCredentials::default()));
 
     wait_for_lags(&good_watch, &good, &[Some(0)])?;
     wait_for_failure(&missing_watch, "TopicMissing")?;
@@ -167,7 +169,7 @@ fn added_partitions_and_a_topic_created_again_are_seen() -> Result<()> {
     let kafka = &shared().kafka;
     let monitors = monitors(true);
     let pipeline = topic(kafka, "grown", 1, "")?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
     send(&pipeline, 0, 5)?;
     let first = wait_for_lags(&watch, &pipeline, &[Some(5)])?;
     kafka.add_partitions(&pipeline.source.topic, 3)?;
@@ -193,7 +195,7 @@ fn members_of_a_group_are_described_with_their_partitions() -> Result<()> {
     let mut pipeline = pipeline(&stack.kafka.bootstrap(), &scene.config.source.topic, "")?;
     pipeline.source.consumer_group.clone_from(&scene.config.source.consumer_group);
     let monitors = monitors(true);
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
     wait_for_topic(&watch, "an empty group", |topic| {
         topic.partitions.iter().all(|one| one.committed == Committed::Offset(0))
     })?;
@@ -225,7 +227,7 @@ fn first_offsets_pin_where_a_group_begins() -> Result<()> {
         send(pipeline, 0, 10)?;
     }
     kafka.delete_records(&earliest.source.topic, 0, 4)?;
-    let watches = [&earliest, &latest].map(|pipeline| monitors.watch(pipeline));
+    let watches = [&earliest, &latest].map(|pipeline| monitors.watch(pipeline, KafkaCredentials::default()));
     let committed = |watch: &Watch, expected: [i64; 2]| {
         wait_for_topic(watch, "first offsets", |topic| {
             let found = topic.partitions.iter().map(|one| one.committed);
@@ -251,7 +253,7 @@ fn a_broker_that_dies_and_comes_back_is_told_and_its_groups_go_on() -> Result<()
     let pipeline = topic(&kafka, "killed", 2, "")?;
     send(&pipeline, 1, 4)?;
     commit(&pipeline, &[0, 1])?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
     wait_for_lags(&watch, &pipeline, &[Some(0), Some(3)])?;
     kafka.kill()?;
     wait_for_failure(&watch, "KafkaUnreachable")?;
@@ -267,7 +269,7 @@ fn records_that_retention_deleted_are_no_lag() -> Result<()> {
     let pipeline = topic(kafka, "deleted", 1, "")?;
     send(&pipeline, 0, 10)?;
     commit(&pipeline, &[2])?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
     wait_for_lags(&watch, &pipeline, &[Some(8)])?;
     kafka.delete_records(&pipeline.source.topic, 0, 7)?;
 
@@ -291,7 +293,7 @@ fn records_of_an_open_transaction_are_no_lag() -> Result<()> {
     let record = BaseRecord::<(), str>::to(&pipeline.source.topic).partition(0).payload("x");
     producer.send(record).map_err(|(error, _)| error)?;
     producer.flush(LIMIT)?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
 
     wait_for_lags(&watch, &pipeline, &[Some(2)])?;
     producer.commit_transaction(LIMIT)?;
@@ -311,7 +313,7 @@ fn without_a_commit_the_lag_is_the_whole_log_for_earliest_and_unknown_for_latest
     for pipeline in [&earliest, &latest] {
         send(pipeline, 0, 6)?;
     }
-    let watches = [&earliest, &latest].map(|pipeline| monitors.watch(pipeline));
+    let watches = [&earliest, &latest].map(|pipeline| monitors.watch(pipeline, KafkaCredentials::default()));
 
     wait_for_lags(&watches[0], &earliest, &[Some(6), Some(0)])?;
     wait_for_lags(&watches[1], &latest, &[None, None])?;
@@ -326,7 +328,7 @@ fn a_lag_that_nobody_works_on_stays_a_lag() -> Result<()> {
     let pipeline = topic(&shared().kafka, "persistent", 2, "")?;
     send(&pipeline, 0, 8)?;
     commit(&pipeline, &[5, 0])?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
     wait_for_lags(&watch, &pipeline, &[Some(3), Some(0)])?;
 
     after_polls(&monitors, 15);
@@ -345,7 +347,7 @@ fn partitions_without_lag_are_told_from_those_with_lag() -> Result<()> {
         send(&pipeline, partition, count)?;
     }
     commit(&pipeline, &[4, 1, 9])?;
-    let watch = monitors.watch(&pipeline);
+    let watch = monitors.watch(&pipeline, KafkaCredentials::default());
 
     let topic = wait_for_lags(&watch, &pipeline, &[Some(0), Some(3), Some(0)])?;
 

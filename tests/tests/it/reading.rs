@@ -100,7 +100,7 @@ fn read_until(scene: &Scene<'_>, done: &AtomicBool, count: &AtomicUsize) -> Resu
     runtime.block_on(async {
         let layout =
             Layout { key_prefix: scene.config.store.key_prefix.clone(), buckets: scene.config.store.buckets };
-        let mut reader = PlayerReader::new(&Connector::new(&scene.valkey.address())?, layout);
+        let mut reader = PlayerReader::new(&Connector::plain(&scene.valkey.address()), layout);
         let (mut reads, mut seen) = (0, std::collections::BTreeSet::new());
         while !done.load(Ordering::Relaxed) {
             let Some(player) = reader.get(&PlayerId { uin: 7, ..PlayerId::default() }).await? else {

@@ -146,6 +146,6 @@ fn worker() -> Result<PodTemplateSpec> {
     }))?;
     let pipeline = parse(&object).map_err(|refusal| anyhow::anyhow!("{refusal:?}"))?;
     let settings = Settings { worker_image: "plaudit/worker:1".to_owned(), image_pull_policy: None };
-    let deployment = children(&pipeline, None, &settings, 1).deployment;
+    let deployment = children(&pipeline, None, &settings, 1, None).deployment;
     Ok(deployment.spec.context("a spec")?.template)
 }

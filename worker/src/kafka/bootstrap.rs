@@ -4,7 +4,7 @@
 //! it knows, and forgets to go back to its bootstrap servers (librdkafka #5301, open in 2026): it never connects again.
 
 use std::ffi::CString;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as sys;
@@ -52,17 +52,6 @@ impl Bootstrap {
             // SAFETY: the client outlives the call, which copies the C string.
             unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), self.servers.as_ptr()) };
         }
-    }
-}
-
-/// The context of a producer.
-#[derive(Clone, Debug)]
-pub(super) struct ProducerContext(pub Arc<Bootstrap>);
-
-impl ClientContext for ProducerContext {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, reason, "kafka client");
-        self.0.note(&error);
     }
 }
 

@@ -5,10 +5,17 @@ use plaudit_crds::worker::WorkerConfig;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+use super::Access;
+
 /// Settings of the consumer of a worker that may come to own all `partitions` of its topic; `name` is what the group's other
 /// members and the operator know it by.
-pub fn consumer_config(config: &WorkerConfig, name: Option<&str>, partitions: usize) -> ClientConfig {
-    let mut client = base(&config.source.bootstrap_servers);
+pub fn consumer_config(
+    access: &Access,
+    config: &WorkerConfig,
+    name: Option<&str>,
+    partitions: usize,
+) -> ClientConfig {
+    let mut client = base(access);
     if let Some(name) = name {
         client.set("client.id", name);
     }
@@ -48,8 +55,8 @@ pub fn consumer_config(config: &WorkerConfig, name: Option<&str>, partitions: us
 }
 
 /// Settings of a consumer without a group, for reading single records.
-pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
-    let mut client = base(bootstrap_servers);
+pub fn reader_config(access: &Access) -> ClientConfig {
+    let mut client = base(access);
     client
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "error")
@@ -64,8 +71,8 @@ pub fn reader_config(bootstrap_servers: &str) -> ClientConfig {
 }
 
 /// Settings of the producer of dead letters.
-pub fn letters_config(bootstrap_servers: &str) -> ClientConfig {
-    let mut client = producer(bootstrap_servers);
+pub fn letters_config(access: &Access) -> ClientConfig {
+    let mut client = producer(access);
     client
         // Each letter is a batch of its own, sent at once: a topic that finds a batch too large does not say which of
         // its letters is.
@@ -79,14 +86,14 @@ pub fn letters_config(bootstrap_servers: &str) -> ClientConfig {
 }
 
 /// Settings of the producer of unlocks, which are small.
-pub fn unlocks_config(bootstrap_servers: &str) -> ClientConfig {
-    let mut client = producer(bootstrap_servers);
+pub fn unlocks_config(access: &Access) -> ClientConfig {
+    let mut client = producer(access);
     client.set("linger.ms", "1").set("compression.type", "lz4");
     client
 }
 
-fn producer(bootstrap_servers: &str) -> ClientConfig {
-    let mut client = base(bootstrap_servers);
+fn producer(access: &Access) -> ClientConfig {
+    let mut client = base(access);
     client
         // At least once needs no more than acknowledgements: an idempotent producer that loses its sequence fails for
         // good, and every later record with it.
@@ -97,10 +104,10 @@ fn producer(bootstrap_servers: &str) -> ClientConfig {
     client
 }
 
-fn base(bootstrap_servers: &str) -> ClientConfig {
+fn base(access: &Access) -> ClientConfig {
     let mut client = ClientConfig::new();
+    access.configure(&mut client);
     client
-        .set("bootstrap.servers", bootstrap_servers)
         .set("client.id", "plaudit")
         .set("reconnect.backoff.ms", "100")
         .set("reconnect.backoff.max.ms", "2000")

@@ -5,12 +5,13 @@
 //! batch within a deadline and are gone, queues and all, before the callback returns.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
@@ -18,7 +19,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::bootstrap::Bootstrap;
+use super::access::Link;
 use super::committer::Commit;
 use super::fetched::FetchQueue;
 use super::handle::{LaneHandle, drain};
@@ -60,7 +61,7 @@ pub struct GroupContext {
     lanes: Mutex<HashMap<i32, LaneHandle>>,
     spawn: SpawnLane,
     pub(super) topic: Arc<str>,
-    pub(super) bootstrap: Bootstrap,
+    pub(super) link: Link,
     pub(super) metrics: Arc<Metrics>,
     drain_deadline: Duration,
     pub(super) senders: GroupSenders,
@@ -81,7 +82,7 @@ impl GroupContext {
     /// The context and what its poll thread serves.
     pub fn new(
         topic: &str,
-        bootstrap: Bootstrap,
+        link: Link,
         metrics: Arc<Metrics>,
         drain_deadline: Duration,
         spawn: SpawnLane,
@@ -92,7 +93,7 @@ impl GroupContext {
             lanes: Mutex::new(HashMap::new()),
             spawn,
             topic: topic.into(),
-            bootstrap,
+            link,
             metrics,
             drain_deadline: drain_deadline.min(MAX_DRAIN),
             senders: GroupSenders { seeks: to_seek, commits: to_commit },
@@ -137,6 +138,7 @@ impl GroupContext {
     }
 
     fn assign(&self, consumer: &Consumer, list: &TopicPartitionList) {
+        self.link.access().reached();
         let mut placeholders = TopicPartitionList::new();
         let mut queues = Vec::new();
         for entry in list.elements() {
@@ -251,9 +253,15 @@ impl GroupContext {
 }
 
 impl ClientContext for GroupContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "kafka client");
-        self.bootstrap.note(&error);
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
     }
 }
 

@@ -1,7 +1,9 @@
 //! Kafka: the consumer group with its poll thread, the partitions it assigns, and the dead-letter topic.
 
+mod access;
 mod bootstrap;
 mod committer;
+mod complaint;
 mod config;
 mod ends;
 mod fetched;
@@ -18,8 +20,8 @@ mod tests;
 mod topic;
 mod unlocks;
 
-pub use bootstrap::Bootstrap;
-pub use config::{consumer_config, reader_config};
+pub use access::{Access, Link, LinkContext};
+pub use config::consumer_config;
 pub use group::{Consumer, GroupContext, Requests, SpawnLane};
 pub use handle::LaneHandle;
 pub use outbox::KafkaOutbox;

@@ -11,8 +11,8 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::Semaphore;
 
-use super::bootstrap::{Bootstrap, ProducerContext};
-use super::config::{letters_config, reader_config, unlocks_config};
+use super::access::{Access, LinkContext};
+use super::config::{letters_config, unlocks_config};
 use super::letters::{Cut, Envelope, Origin};
 use super::refetch;
 use super::unlocks::{self, Announcement};
@@ -32,7 +32,7 @@ pub struct KafkaOutbox {
     room: Arc<Semaphore>,
     /// None where there is no topic of unlocks.
     unlocks: Option<Sending>,
-    reader: Arc<ClientConfig>,
+    access: Arc<Access>,
     config: Arc<WorkerConfig>,
     origin: Origin,
 }
@@ -40,8 +40,8 @@ pub struct KafkaOutbox {
 /// A producer and its way back to its brokers.
 #[derive(Clone)]
 struct Sending {
-    producer: FutureProducer<ProducerContext>,
-    bootstrap: Arc<Bootstrap>,
+    producer: FutureProducer<LinkContext>,
+    link: LinkContext,
 }
 
 impl std::fmt::Debug for KafkaOutbox {
@@ -55,16 +55,15 @@ impl KafkaOutbox {
     ///
     /// # Errors
     /// When a client refuses its settings.
-    pub fn new(config: Arc<WorkerConfig>) -> Result<Self, KafkaError> {
+    pub fn new(access: &Arc<Access>, config: Arc<WorkerConfig>) -> Result<Self, KafkaError> {
         let source = &config.source;
-        let servers = &source.bootstrap_servers;
         let origin =
             Origin { topic: source.topic.as_str().into(), group: source.consumer_group.as_str().into() };
-        let letters = Sending::new(&letters_config(servers), servers)?;
+        let letters = Sending::new(&letters_config(access), access)?;
         let unlocks = config.unlocks.topic.as_ref();
-        let unlocks = unlocks.map(|_| Sending::new(&unlocks_config(servers), servers)).transpose()?;
+        let unlocks = unlocks.map(|_| Sending::new(&unlocks_config(access), access)).transpose()?;
         let room = Arc::new(Semaphore::new(LETTERS_KBYTES as usize));
-        Ok(Self { letters, room, unlocks, reader: Arc::new(reader_config(servers)), config, origin })
+        Ok(Self { letters, room, unlocks, access: access.clone(), config, origin })
     }
 
     /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
@@ -108,10 +107,10 @@ fn kbytes(letter: &DeadLetter) -> u32 {
 }
 
 impl Sending {
-    fn new(config: &ClientConfig, servers: &str) -> Result<Self, KafkaError> {
-        let bootstrap = Arc::new(Bootstrap::new(servers));
-        let producer = config.create_with_context(ProducerContext(bootstrap.clone()))?;
-        Ok(Self { producer, bootstrap })
+    fn new(config: &ClientConfig, access: &Arc<Access>) -> Result<Self, KafkaError> {
+        let link = LinkContext::new(access);
+        let producer = config.create_with_context(link.clone())?;
+        Ok(Self { producer, link })
     }
 
     async fn produce(&self, topic: &str, envelope: Envelope<'_>) -> Result<(), KafkaError> {
@@ -122,10 +121,8 @@ impl Sending {
         if let Some(value) = envelope.value {
             record = record.payload(value);
         }
+        self.link.0.tend(self.producer.client());
         let sent = self.producer.send(record, QUEUE_TIMEOUT).await;
-        if sent.is_err() {
-            self.bootstrap.restore(self.producer.client());
-        }
         sent.map(|_| ()).map_err(|(error, _)| error)
     }
 }
@@ -142,9 +139,9 @@ impl Outbox for KafkaOutbox {
     }
 
     async fn fetch(&mut self, partition: i32, refused: &[Refused]) -> Result<Vec<DeadLetter>, SourceError> {
-        let (config, topic, refused) = (self.reader.clone(), self.origin.topic.clone(), refused.to_vec());
+        let (access, topic, refused) = (self.access.clone(), self.origin.topic.clone(), refused.to_vec());
         let letters =
-            tokio::task::spawn_blocking(move || refetch::fetch(&config, &topic, partition, &refused));
+            tokio::task::spawn_blocking(move || refetch::fetch(&access, &topic, partition, &refused));
         letters
             .await
             .map_err(|error| SourceError::Kafka(error.to_string()))?

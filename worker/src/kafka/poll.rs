@@ -84,7 +84,7 @@ impl PollThread {
             }
             if observed.elapsed() >= OBSERVE {
                 observe_log_ends(&consumer, &mut log_ends);
-                context.bootstrap.restore(consumer.client());
+                context.link.tend(consumer.client());
                 observed = Instant::now();
             }
         }
@@ -105,6 +105,7 @@ fn poll(consumer: &Consumer, complaint: &mut Option<(KafkaError, Instant)>) -> R
         }
         Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
         Some(Err(error)) => {
+            consumer.context().link.note(&error, "");
             let known =
                 complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
             if !known {

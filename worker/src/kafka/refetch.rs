@@ -1,12 +1,14 @@
 //! Reads refused records again, with a consumer of its own, because their payload was let go before the verdict.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::{Message, Offset, TopicPartitionList};
 
+use super::access::{Access, LinkContext};
 use crate::lane::ports::{DeadLetter, Refused};
 
 /// Without a record for so long the lane has to try again.
@@ -19,14 +21,14 @@ const NEAR: i64 = 1_000;
 /// # Errors
 /// When not every record was read and not every other is known to be gone.
 pub(super) fn fetch(
-    config: &ClientConfig,
+    access: &Arc<Access>,
     topic: &str,
     partition: i32,
     refused: &[Refused],
 ) -> Result<Vec<DeadLetter>, KafkaError> {
     let mut replay = Replay { partition, refused, letters: Vec::with_capacity(refused.len()) };
     if replay.due().is_some() {
-        let consumer: BaseConsumer = config.create()?;
+        let consumer = access.reader()?;
         let (low, _) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
         replay.log_starts_at(low);
         read(&consumer, topic, &mut replay)?;
@@ -34,7 +36,11 @@ pub(super) fn fetch(
     Ok(replay.letters)
 }
 
-fn read(consumer: &BaseConsumer, topic: &str, replay: &mut Replay<'_>) -> Result<(), KafkaError> {
+fn read(
+    consumer: &BaseConsumer<LinkContext>,
+    topic: &str,
+    replay: &mut Replay<'_>,
+) -> Result<(), KafkaError> {
     let Some(first) = replay.due() else { return Ok(()) };
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, replay.partition, Offset::Offset(first))?;

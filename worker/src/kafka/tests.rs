@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::group::{Consumer, Requests};
 use super::poll::{GOODBYE_TIMEOUT, leave};
-use super::{Bootstrap, GroupContext, Partition, PollSettings, PollThread};
+use super::{Access, GroupContext, Link, Partition, PollSettings, PollThread};
 use crate::lane::ports::Source as _;
 use crate::metrics::Metrics;
 
@@ -47,7 +47,7 @@ fn member(servers: &str) -> (Arc<Consumer>, Requests, Receiver<Partition>) {
     });
     let metrics = Arc::new(Metrics::new().unwrap());
     let (context, requests) =
-        GroupContext::new(TOPIC, Bootstrap::new(servers), metrics, Duration::ZERO, spawn);
+        GroupContext::new(TOPIC, Link::new(&Access::plain(servers)), metrics, Duration::ZERO, spawn);
     let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("group.id", "g")

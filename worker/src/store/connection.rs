@@ -1,24 +1,21 @@
 //! One connection to a standalone Redis or Valkey: a lane's commands in order.
 
-use std::time::Duration;
+use redis::{Cmd, Value};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, Value};
-
-use super::scripts::{BATCH, REPLACE_FENCE, Reply, Script};
+use super::connector::{Connector, Live};
+use super::scripts::{Reply, Script};
 use super::{Found, Store};
-
-/// A command unanswered for so long has an unknown outcome.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Bytes collected before a flush: the default of 8 KiB costs twice the CPU with records of 2 KB.
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
+use crate::security::SecurityError;
 
 /// What went wrong between a lane and its store. In every case the outcome of a write is unknown.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("cannot connect to the store")]
     Connect(#[source] redis::RedisError),
+    #[error("the store did not let us in within {seconds} s")]
+    Silent { seconds: u64 },
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     #[error("the store did not answer")]
     Io(#[source] redis::RedisError),
     #[error("the store refused a command")]
@@ -31,7 +28,8 @@ impl StoreError {
     /// Metric label.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Connect(_) => "connect",
+            Self::Connect(_) | Self::Silent { .. } => "connect",
+            Self::Security(_) => "security",
             Self::Io(error) if error.is_timeout() => "timeout",
             Self::Io(_) => "io",
             Self::Command(_) => "command",
@@ -43,52 +41,8 @@ impl StoreError {
     pub fn sentence(&self) -> String {
         match self {
             Self::Connect(cause) | Self::Io(cause) | Self::Command(cause) => format!("{self}: {cause}"),
-            Self::Answer => self.to_string(),
+            Self::Silent { .. } | Self::Security(_) | Self::Answer => self.to_string(),
         }
-    }
-}
-
-/// Opens connections to one server.
-#[derive(Clone, Debug)]
-pub struct Connector {
-    client: Client,
-}
-
-impl Connector {
-    /// `address` is host:port.
-    ///
-    /// # Errors
-    /// [`StoreError::Connect`] when the address is not one; nothing is connected yet.
-    pub fn new(address: &str) -> Result<Self, StoreError> {
-        let info = format!("redis://{address}").into_connection_info().map_err(StoreError::Connect)?;
-        // TCP_NODELAY is off by default and costs 39-68 % of throughput.
-        let tcp = info.tcp_settings().clone().set_nodelay(true);
-        let client = Client::open(info.set_tcp_settings(tcp)).map_err(StoreError::Connect)?;
-        Ok(Self { client })
-    }
-
-    /// A connection that connects when first used.
-    pub fn connection(&self) -> Connection {
-        Connection { connector: self.clone(), live: None }
-    }
-
-    async fn connect(&self) -> Result<Live, StoreError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
-        let mut connection = self
-            .client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(StoreError::Connect)?;
-        let mut shas = Vec::new();
-        for script in [BATCH, REPLACE_FENCE] {
-            let sha = redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(&mut connection).await;
-            shas.push(sha.map_err(StoreError::Connect)?);
-        }
-        let [batch, replace_fence] = <[String; 2]>::try_from(shas).map_err(|_| StoreError::Answer)?;
-        Ok(Live { connection, batch, replace_fence })
     }
 }
 
@@ -99,19 +53,18 @@ pub struct Connection {
     live: Option<Live>,
 }
 
-struct Live {
-    connection: MultiplexedConnection,
-    batch: String,
-    replace_fence: String,
-}
-
-impl std::fmt::Debug for Live {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Live").finish_non_exhaustive()
-    }
-}
-
 impl Connection {
+    pub(super) fn new(connector: Connector) -> Self {
+        Self { connector, live: None }
+    }
+
+    /// Drops the connection after an error.
+    fn failed(&mut self, error: redis::RedisError) -> StoreError {
+        self.live = None;
+        self.connector.note(&error);
+        classify(error)
+    }
+
     async fn live(&mut self) -> Result<&mut Live, StoreError> {
         if self.live.is_none() {
             self.live = Some(self.connector.connect().await?);
@@ -123,14 +76,11 @@ impl Connection {
     pub async fn send(&mut self, command: &Cmd) -> Result<Value, StoreError> {
         let answer = self.live().await?.connection.send_packed_command(command).await;
         let answer = match answer {
-            Ok(Value::ServerError(error)) => Err(StoreError::Command(error.into())),
+            Ok(Value::ServerError(error)) => Err(error.into()),
             Ok(value) => Ok(value),
-            Err(error) => Err(classify(error)),
+            Err(error) => Err(error),
         };
-        if answer.is_err() {
-            self.live = None;
-        }
-        answer
+        answer.map_err(|error| self.failed(error))
     }
 
     /// The values of these keys.
@@ -196,10 +146,7 @@ impl Store for Connection {
         }
         let answers = match live.connection.send_packed_commands(&pipeline, 0, pipeline.len()).await {
             Ok(answers) => answers,
-            Err(error) => {
-                self.live = None;
-                return (Vec::new(), Some(classify(error)));
-            }
+            Err(error) => return (Vec::new(), Some(self.failed(error))),
         };
         let mut replies = Vec::new();
         for (answer, is_script) in answers.into_iter().zip(is_script) {
@@ -211,6 +158,9 @@ impl Store for Connection {
                 Ok(reply) => replies.push(reply),
                 Err(error) => {
                     self.live = None;
+                    if let StoreError::Command(error) = &error {
+                        self.connector.note(error);
+                    }
                     return (replies, Some(error));
                 }
             }

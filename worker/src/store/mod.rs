@@ -1,10 +1,12 @@
 //! The store: fences, scripts, and one connection per lane.
 
 mod connection;
+mod connector;
 mod fence;
 mod scripts;
 
-pub use connection::{Connection, Connector, StoreError};
+pub use connection::{Connection, StoreError};
+pub use connector::Connector;
 pub use fence::{FenceState, Knowledge};
 pub use scripts::{Header, PlayerWrite, Refused, Reply, Script, header};
 

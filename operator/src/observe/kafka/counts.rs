@@ -1,11 +1,12 @@
 //! What the monitors cost: questions and requests, counted since the program began.
 
 use std::collections::{BTreeMap, HashMap};
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use plaudit_worker::kafka::Bootstrap;
-use rdkafka::client::ClientContext;
+use plaudit_worker::kafka::Link;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
@@ -99,7 +100,7 @@ impl Counter {
 #[derive(Debug)]
 pub(super) struct Context {
     counter: Counter,
-    bootstrap: Arc<Bootstrap>,
+    link: Arc<Link>,
     /// What the last statistics said, by broker and request.
     before: Mutex<HashMap<(String, String), u64>>,
 }
@@ -118,19 +119,25 @@ struct Broker {
 }
 
 impl Context {
-    pub(super) fn new(counter: Counter, bootstrap: Arc<Bootstrap>) -> Self {
-        Self { counter, bootstrap, before: Mutex::default() }
+    pub(super) fn new(counter: Counter, link: Arc<Link>) -> Self {
+        Self { counter, link, before: Mutex::default() }
     }
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(?level, facility, message, "Kafka client");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka client");
-        self.bootstrap.note(&error);
+        self.link.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.link.token()
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
@@ -153,14 +160,16 @@ impl ConsumerContext for Context {}
 
 #[cfg(test)]
 mod tests {
+    use plaudit_worker::kafka::Access;
+
     use super::*;
 
     #[test]
     fn requests_are_counted_once_each_however_often_statistics_repeat_them() {
         let counter = Counter::default();
-        let bootstrap = Arc::new(Bootstrap::new(""));
-        let context = Context::new(counter.clone(), bootstrap.clone());
-        let other = Context::new(counter.clone(), bootstrap);
+        let link = Arc::new(Link::new(&Access::plain("")));
+        let context = Context::new(counter.clone(), link.clone());
+        let other = Context::new(counter.clone(), link);
 
         context
             .stats_raw(br#"{"brokers":{"a":{"req":{"Metadata":2,"Fetch":0}},"b":{"req":{"Metadata":1}}}}"#);

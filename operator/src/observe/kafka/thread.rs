@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use plaudit_worker::kafka::Bootstrap;
+use plaudit_worker::kafka::{Access, Link};
 use rdkafka::config::ClientConfig;
 use tokio::sync::watch;
 
 use super::super::admin::{Admin, Answer, End};
 use super::super::source::SourceState;
+use super::DEADLINE;
 use super::cluster::{Cluster, Question, ReaderSpec, Rules};
 use super::counts::{Context, Counter};
-use super::{Access, DEADLINE};
 
 /// A new pipeline waits no longer for its first question: the thread cannot wait for orders and answers at the same time.
 const NAP: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ struct Monitor<'a> {
     start: Instant,
     cluster: Cluster,
     admin: Admin<Context>,
-    bootstrap: Arc<Bootstrap>,
+    link: Arc<Link>,
     counter: &'a Counter,
     readers: HashMap<u64, Answers>,
     /// Questions that are on their way, and since when.
@@ -42,9 +42,9 @@ struct Monitor<'a> {
 }
 
 /// Returns when there is nobody left to give orders.
-pub(super) fn run(access: &Access, rules: Rules, counter: &Counter, inbox: &Receiver<Order>) {
-    let bootstrap = Arc::new(Bootstrap::new(&access.bootstrap_servers));
-    let context = Context::new(counter.clone(), bootstrap.clone());
+pub(super) fn run(access: &Arc<Access>, rules: Rules, counter: &Counter, inbox: &Receiver<Order>) {
+    let link = Arc::new(Link::new(access));
+    let context = Context::new(counter.clone(), link.clone());
     let admin = match Admin::new(&config(access, rules), context, DEADLINE) {
         Ok(admin) => admin,
         Err(error) => {
@@ -56,7 +56,7 @@ pub(super) fn run(access: &Access, rules: Rules, counter: &Counter, inbox: &Rece
         start: Instant::now(),
         cluster: Cluster::new(rules),
         admin,
-        bootstrap,
+        link,
         counter,
         readers: HashMap::new(),
         asked: HashMap::new(),
@@ -67,8 +67,8 @@ pub(super) fn run(access: &Access, rules: Rules, counter: &Counter, inbox: &Rece
 
 fn config(access: &Access, rules: Rules) -> ClientConfig {
     let mut config = ClientConfig::new();
+    access.configure(&mut config);
     config
-        .set("bootstrap.servers", &access.bootstrap_servers)
         .set("client.id", "plaudit-monitor")
         // A client that forgot its broker while that was starting would look for it again after five minutes.
         .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
@@ -120,7 +120,7 @@ impl Monitor<'_> {
                     self.ask(question);
                 }
                 self.publish();
-                self.admin.restore(&self.bootstrap);
+                self.admin.tend(&self.link);
             }
             let rest = self.cluster.next_tick().saturating_sub(self.now());
             let mut answer = self.admin.next(rest.min(NAP));
@@ -194,6 +194,9 @@ impl Monitor<'_> {
         let Some((question, asked)) = self.asked.remove(&token) else { return };
         let now = self.now();
         let failure = answer.failure().map(|failure| failure.text.clone());
+        if failure.is_none() {
+            self.link.access().reached();
+        }
         self.counter.answered(question.kind(), failure.is_some(), now.saturating_sub(asked));
         if let Some(error) = failure {
             tracing::debug!(kind = question.kind().name(), error, "Kafka did not answer a question");

@@ -1,0 +1,303 @@
+//! How to reach one Kafka cluster, shared by all clients of it: servers, credentials, and what went wrong lately.
+
+use std::error::Error;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+
+use super::bootstrap::Bootstrap;
+use super::complaint::{Complaint, complaint};
+use super::config::reader_config;
+use crate::lane::lock;
+use crate::security::{KafkaCredentials, Login, SecurityError, Tokens, diagnose};
+
+/// The client repeats a complaint every half a minute while its cause stands.
+const MEMORY: Duration = Duration::from_secs(45);
+
+/// A closer look at a failed handshake takes no longer.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// One cluster and the rights to talk to it.
+#[derive(Debug)]
+pub struct Access {
+    servers: String,
+    credentials: Mutex<Arc<KafkaCredentials>>,
+    /// Counts the replacements of the credentials.
+    edition: AtomicU64,
+    tokens: Tokens,
+    trouble: Mutex<Option<(SecurityError, Instant)>>,
+    /// A broker has answered.
+    reached: AtomicBool,
+    diagnosing: AtomicBool,
+}
+
+impl Access {
+    /// `servers`: host:port, separated by commas.
+    #[must_use]
+    pub fn new(servers: &str, credentials: KafkaCredentials) -> Arc<Self> {
+        Arc::new(Self {
+            servers: servers.to_owned(),
+            credentials: Mutex::new(Arc::new(credentials)),
+            edition: AtomicU64::new(0),
+            tokens: Tokens::default(),
+            trouble: Mutex::default(),
+            reached: AtomicBool::new(false),
+            diagnosing: AtomicBool::new(false),
+        })
+    }
+
+    /// Without encryption, as nobody.
+    #[must_use]
+    pub fn plain(servers: &str) -> Arc<Self> {
+        Self::new(servers, KafkaCredentials::default())
+    }
+
+    /// The bootstrap servers.
+    #[must_use]
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// Sets servers and credentials. The result holds secrets, so it is never logged.
+    pub fn configure(&self, client: &mut ClientConfig) {
+        client.set("bootstrap.servers", &self.servers);
+        self.credentials().configure(client);
+    }
+
+    /// The credentials of new connections.
+    #[must_use]
+    pub fn credentials(&self) -> Arc<KafkaCredentials> {
+        lock(&self.credentials).clone()
+    }
+
+    /// Gives running clients a new password or client secret for their next connections. Only for what [`KafkaCredentials::can_replace`].
+    pub fn replace(&self, credentials: KafkaCredentials) {
+        *lock(&self.credentials) = Arc::new(credentials);
+        self.edition.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A broker has answered, as somebody whom it let in.
+    pub fn reached(&self) {
+        self.reached.store(true, Ordering::Relaxed);
+        lock(&self.trouble).take();
+    }
+
+    /// True once a broker has answered.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
+    }
+
+    /// A consumer without a group, for questions and for reading single records.
+    ///
+    /// # Errors
+    /// When the client refuses its settings, or gets no token.
+    pub fn reader(self: &Arc<Self>) -> Result<BaseConsumer<LinkContext>, KafkaError> {
+        let consumer: BaseConsumer<LinkContext> =
+            reader_config(self).create_with_context(LinkContext::new(self))?;
+        let link = consumer.context().0.clone();
+        link.log_in(consumer.client()).map_err(|error| KafkaError::ClientCreation(error.message))?;
+        Ok(consumer)
+    }
+
+    /// What keeps a client out that has just failed; waits some seconds while that is looked at. `poll` serves the client.
+    #[must_use]
+    pub fn explain(&self, poll: impl Fn()) -> Option<SecurityError> {
+        let until = Instant::now() + PATIENCE;
+        poll();
+        while self.diagnosing.load(Ordering::Acquire) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.trouble()
+    }
+
+    /// What keeps clients out, as far as they said so lately.
+    #[must_use]
+    pub fn trouble(&self) -> Option<SecurityError> {
+        let trouble = lock(&self.trouble);
+        trouble.as_ref().filter(|(_, since)| since.elapsed() < MEMORY).map(|(trouble, _)| trouble.clone())
+    }
+
+    /// To be told each error of a client, with the client's own words.
+    pub fn note(self: &Arc<Self>, error: &KafkaError, text: &str) {
+        let credentials = self.credentials();
+        match complaint(error, text, &credentials) {
+            None => {}
+            Some(Complaint::Known(trouble)) => self.remember(trouble),
+            Some(Complaint::Handshake { peer, otherwise }) => self.look(peer, otherwise, credentials),
+        }
+    }
+
+    /// A token for a client that asks for one; waits for the authorization server.
+    fn token(self: &Arc<Self>) -> Result<OAuthToken, SecurityError> {
+        let credentials = self.credentials();
+        let Login::Token(client) = &credentials.login else {
+            return Err(SecurityError::new("TokenRefused", "there is no client of an authorization server"));
+        };
+        let token = self.tokens.get(client).inspect_err(|error| self.remember(error.clone()))?;
+        Ok(OAuthToken {
+            token: token.value.reveal().to_owned(),
+            // For the client's own logs.
+            principal_name: client.client_id.clone(),
+            lifetime_ms: token.expires_ms,
+        })
+    }
+
+    fn remember(&self, trouble: SecurityError) {
+        let mut last = lock(&self.trouble);
+        if last.as_ref().is_none_or(|(known, _)| *known != trouble) {
+            tracing::warn!(reason = trouble.reason, message = trouble.message, "Kafka lets us not in");
+        }
+        *last = Some((trouble, Instant::now()));
+    }
+
+    /// Looks at a failed handshake more closely, on a thread of its own, one at a time.
+    fn look(self: &Arc<Self>, peer: String, otherwise: SecurityError, credentials: Arc<KafkaCredentials>) {
+        if self.diagnosing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let access = self.clone();
+        let look = move || {
+            let found = diagnose(&peer, credentials.tls.as_ref());
+            access.remember(found.unwrap_or(otherwise));
+            access.diagnosing.store(false, Ordering::Release);
+        };
+        if std::thread::Builder::new().name("diagnose".to_owned()).spawn(look).is_err() {
+            self.diagnosing.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// One client's way to its cluster: part of its context.
+#[derive(Debug)]
+pub struct Link {
+    access: Arc<Access>,
+    bootstrap: Bootstrap,
+    /// The edition of the credentials that the client has.
+    edition: AtomicU64,
+}
+
+impl Link {
+    /// For a client that is about to be made.
+    #[must_use]
+    pub fn new(access: &Arc<Access>) -> Self {
+        let edition = AtomicU64::new(access.edition.load(Ordering::Relaxed));
+        Self { access: access.clone(), bootstrap: Bootstrap::new(access.servers()), edition }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// To be told each error that the client reports.
+    pub fn note(&self, error: &KafkaError, text: &str) {
+        self.bootstrap.note(error);
+        self.access.note(error, text);
+    }
+
+    /// Gives the client what it lacks: its servers, if it has lost all brokers, and a password that was replaced. To be called now and
+    /// then.
+    pub fn tend<C: ClientContext>(&self, client: &Client<C>) {
+        self.bootstrap.restore(client);
+        let edition = self.access.edition.load(Ordering::Relaxed);
+        if self.edition.swap(edition, Ordering::Relaxed) == edition {
+            return;
+        }
+        let credentials = self.access.credentials();
+        let Login::Password { username, password, .. } = &credentials.login else { return };
+        let (Ok(username), Ok(password)) = (CString::new(username.as_str()), CString::new(password.reveal()))
+        else {
+            return;
+        };
+        // SAFETY: the client outlives the call, which copies both texts; the error, if any, is ours to destroy.
+        unsafe {
+            let error =
+                sys::rd_kafka_sasl_set_credentials(client.native_ptr(), username.as_ptr(), password.as_ptr());
+            if !error.is_null() {
+                tracing::error!("the Kafka client does not take its new password");
+                sys::rd_kafka_error_destroy(error);
+            }
+        }
+    }
+
+    /// Gives the client its first token, if it needs one: it asks for it only when it is polled, which callers who only ask never do.
+    ///
+    /// # Errors
+    /// Why there is no token.
+    pub fn log_in<C: ClientContext>(&self, client: &Client<C>) -> Result<(), SecurityError> {
+        if matches!(self.access.credentials().login, Login::Token(_)) {
+            set_token(client, &self.access.token()?);
+        }
+        Ok(())
+    }
+
+    /// A token for the client.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
+        Ok(self.access.token()?)
+    }
+}
+
+fn set_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) {
+    let (Ok(value), Ok(principal)) =
+        (CString::new(token.token.as_str()), CString::new(token.principal_name.as_str()))
+    else {
+        return;
+    };
+    let mut error = [0; 256];
+    // SAFETY: the client outlives the call, which copies both texts and writes no more than the buffer's length.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            std::ptr::null_mut(),
+            0,
+            error.as_mut_ptr(),
+            error.len(),
+        )
+    };
+    if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        tracing::error!("the Kafka client does not take its token");
+    }
+}
+
+/// The context of clients that need no other one.
+#[derive(Clone, Debug)]
+pub struct LinkContext(pub Arc<Link>);
+
+impl LinkContext {
+    /// For a client that is about to be made.
+    #[must_use]
+    pub fn new(access: &Arc<Access>) -> Self {
+        Self(Arc::new(Link::new(access)))
+    }
+}
+
+impl ClientContext for LinkContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka client");
+        self.0.note(&error, reason);
+    }
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.0.token()
+    }
+}
+
+impl ConsumerContext for LinkContext {}

@@ -1,0 +1,222 @@
+//! Opens connections to one server: TLS, the login, and the scripts that lanes use.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use plaudit_crds::security::StoreSecurity;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_openssl::SslStream;
+
+use super::StoreError;
+use super::connection::Connection;
+use super::scripts::{BATCH, REPLACE_FENCE};
+use crate::lane::lock;
+use crate::security::{self, Directory, SecurityError, StoreCredentials, diagnose};
+
+/// A command unanswered for so long has an unknown outcome.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes collected before a flush: the default of 8 KiB costs twice the CPU with records of 2 KB.
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// Lanes try again every few seconds at least while they are kept out.
+const MEMORY: Duration = Duration::from_secs(30);
+
+/// Opens connections to one server; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Connector(Arc<Server>);
+
+#[derive(Debug)]
+struct Server {
+    /// host:port.
+    address: String,
+    security: StoreSecurity,
+    /// Read again for each connection, so that new passwords and certificates need no restart.
+    secrets: Directory,
+    trouble: Mutex<Option<(SecurityError, Instant)>>,
+}
+
+/// A connection that was let in, and the names of the scripts.
+pub(super) struct Live {
+    pub connection: MultiplexedConnection,
+    pub batch: String,
+    pub replace_fence: String,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// `address` is host:port; `secrets` has a folder for each Secret that `security` names. Nothing is connected yet.
+    #[must_use]
+    pub fn new(address: &str, security: &StoreSecurity, secrets: &Path) -> Self {
+        Self(Arc::new(Server {
+            address: address.to_owned(),
+            security: security.clone(),
+            secrets: Directory(secrets.to_owned()),
+            trouble: Mutex::default(),
+        }))
+    }
+
+    /// Without encryption, as nobody.
+    #[must_use]
+    pub fn plain(address: &str) -> Self {
+        Self::new(address, &StoreSecurity::default(), Path::new(""))
+    }
+
+    /// A connection that connects when first used.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        Connection::new(self.clone())
+    }
+
+    /// What keeps new connections out, as far as one was tried lately.
+    #[must_use]
+    pub fn trouble(&self) -> Option<SecurityError> {
+        let trouble = lock(&self.0.trouble);
+        trouble.as_ref().filter(|(_, since)| since.elapsed() < MEMORY).map(|(trouble, _)| trouble.clone())
+    }
+
+    /// What new connections would be made with.
+    ///
+    /// # Errors
+    /// What is wrong with the Secrets.
+    pub fn credentials(&self) -> Result<StoreCredentials, SecurityError> {
+        StoreCredentials::read(&self.0.security, &self.0.secrets)
+    }
+
+    /// Tries whether a new connection is let in, and remembers why not.
+    pub async fn try_out(&self) {
+        drop(self.connect().await);
+    }
+
+    /// A command was answered with `error`: if that is a matter of rights, it is remembered.
+    pub(super) fn note(&self, error: &RedisError) {
+        if let Some(trouble) = self.of_server(error) {
+            self.remember(&trouble);
+        }
+    }
+
+    pub(super) async fn connect(&self) -> Result<Live, StoreError> {
+        let connected = match tokio::time::timeout(CONNECT_TIMEOUT, self.try_connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(StoreError::Silent { seconds: CONNECT_TIMEOUT.as_secs() }),
+        };
+        match &connected {
+            Ok(_) => drop(lock(&self.0.trouble).take()),
+            Err(StoreError::Security(trouble)) => self.remember(trouble),
+            Err(_) => {}
+        }
+        connected
+    }
+
+    async fn try_connect(&self) -> Result<Live, StoreError> {
+        let Server { address, .. } = &*self.0;
+        let credentials = self.credentials()?;
+        let stream = TcpStream::connect(address).await.map_err(|error| StoreError::Connect(error.into()))?;
+        // Off by default; it costs 39-68 % of throughput.
+        stream.set_nodelay(true).map_err(|error| StoreError::Connect(error.into()))?;
+        let Some(tls) = &credentials.tls else { return self.log_in(stream, &credentials).await };
+        let ssl = tls
+            .connector()?
+            .configure()
+            .and_then(|configuration| configuration.into_ssl(security::host(address)))
+            .and_then(|ssl| SslStream::new(ssl, stream));
+        let mut stream = ssl.map_err(|error| SecurityError::new("TlsFailed", error.to_string()))?;
+        if let Err(error) = Pin::new(&mut stream).connect().await {
+            return Err(security::refused(address, &error, stream.ssl().verify_result()).into());
+        }
+        self.log_in(stream, &credentials).await
+    }
+
+    async fn log_in<S>(&self, stream: S, credentials: &StoreCredentials) -> Result<Live, StoreError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let mut info = RedisConnectionInfo::default();
+        if let Some(username) = &credentials.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &credentials.password {
+            info = info.set_password(password.reveal());
+        }
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
+        let connected = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let (mut connection, driver) = match connected {
+            Ok(connected) => connected,
+            Err(error) => return Err(self.refused(error).await),
+        };
+        tokio::spawn(driver);
+        let mut shas = Vec::new();
+        for script in [BATCH, REPLACE_FENCE] {
+            let sha = redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(&mut connection).await;
+            match sha {
+                Ok(sha) => shas.push(sha),
+                Err(error) => return Err(self.refused(error).await),
+            }
+        }
+        let [batch, replace_fence] = <[String; 2]>::try_from(shas).map_err(|_| StoreError::Answer)?;
+        Ok(Live { connection, batch, replace_fence })
+    }
+
+    /// Why the server ended the beginning of a connection.
+    async fn refused(&self, error: RedisError) -> StoreError {
+        if let Some(trouble) = self.of_server(&error) {
+            return trouble.into();
+        }
+        if error.is_io_error() && !error.is_timeout() {
+            // A server that speaks TLS ends a connection that does not, without a word; one that does not like our certificate may say
+            // so only now.
+            let (address, tls) =
+                (self.0.address.clone(), self.credentials().ok().and_then(|found| found.tls));
+            let look = tokio::task::spawn_blocking(move || diagnose(&address, tls.as_ref()));
+            if let Ok(Some(trouble)) = look.await {
+                return trouble.into();
+            }
+        }
+        StoreError::Connect(error)
+    }
+
+    fn of_server(&self, error: &RedisError) -> Option<SecurityError> {
+        let (address, said) = (&self.0.address, error.to_string());
+        let user = self.0.security.username.as_deref().unwrap_or("default");
+        let has = |sign: &str| said.contains(sign);
+        let (reason, message) = if has("NOAUTH") || has("HELLO must be called") {
+            ("AuthenticationFailed", format!("{address} asks for a password; name it in security.password"))
+        } else if has("without any password configured") {
+            let message = format!(
+                "{address} has no password for user {user}; remove security.password, or set one there"
+            );
+            ("AuthenticationFailed", message)
+        } else if has("WRONGPASS") || has("invalid password") {
+            let message = format!(
+                "{address} does not let in user {user}: the password is wrong, or there is no such user"
+            );
+            ("AuthenticationFailed", message)
+        } else if has("NOPERM") {
+            // The server names the command or the key, which is no secret.
+            let detail = error.detail().unwrap_or(&said);
+            ("Unauthorized", format!("user {user} of {address} lacks a right: {detail}"))
+        } else {
+            return None;
+        };
+        Some(SecurityError::new(reason, message))
+    }
+
+    fn remember(&self, trouble: &SecurityError) {
+        let mut last = lock(&self.0.trouble);
+        if last.as_ref().is_none_or(|(known, _)| known != trouble) {
+            tracing::warn!(reason = trouble.reason, message = trouble.message, "the store lets us not in");
+        }
+        *last = Some((trouble.clone(), Instant::now()));
+    }
+}
