@@ -21,9 +21,9 @@ pub(crate) const LABEL: &str = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 
 // Neither "." nor "..", and nothing that leads out of a folder: it is a file's name too.
 pub(crate) const SECRET_KEY: &str = r"^\.?[A-Za-z0-9_-][A-Za-z0-9._-]{0,251}$";
-pub(crate) const PATH: &str = r"^[^\x00]{1,4096}$";
+pub(crate) const PATH: &str = r"^[^\x00]+$";
 pub(crate) const USERNAME: &str = r"^[^\x00-\x1f\x7f]{1,256}$";
-pub(crate) const SCOPE: &str = r"^[\x21-\x7e]([\x20-\x7e]{0,1022}[\x21-\x7e])?$";
+pub(crate) const SCOPE: &str = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$";
 pub(crate) const HTTPS: &str = r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%!$&'()*+,;=:/-]*)?$";
 
 pub(crate) const FORMS: [Form; 14] = [

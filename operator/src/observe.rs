@@ -66,6 +66,8 @@ pub struct LanesReport {
     pub kafka: Option<Trouble>,
     /// What keeps it out of the store.
     pub store: Option<Trouble>,
+    /// What the store is set to that may cost players one day.
+    pub store_warning: Option<Trouble>,
     /// One for each partition it owns.
     pub lanes: Vec<Lane>,
     /// Compare-and-sets that found another version.
@@ -203,6 +205,7 @@ mod tests {
             LanesReport {
                 kafka: None,
                 store: Some(Trouble { reason: "Unauthorized".to_owned(), message: "no".to_owned() }),
+                store_warning: None,
                 lanes: vec![Lane {
                     partition: 2,
                     state: "waiting".to_owned(),

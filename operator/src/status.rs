@@ -211,7 +211,14 @@ fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
             Verdict::new("False", "StoreUnavailable", format!("workers wait for {address}{detail}"))
         }
         None if !answering => Verdict::new("Unknown", "NoWorker", "no worker says whether the store answers"),
-        None => Verdict::new("True", "Available", format!("workers write to {address}")),
+        None => {
+            match observed.workers.values().find_map(|worker| worker.report.as_ref()?.store_warning.clone()) {
+                Some(Trouble { reason, message }) => {
+                    Verdict::new("True", &reason, format!("workers write to {address}; {message}"))
+                }
+                None => Verdict::new("True", "Available", format!("workers write to {address}")),
+            }
+        }
     }
 }
 

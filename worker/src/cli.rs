@@ -48,6 +48,7 @@ const BAD_CONFIG: u8 = 2;
 /// Runs a worker with the arguments of this process; `mutation` is for the tests.
 pub fn main(mutation: Mutation) -> ExitCode {
     process::share_heaps();
+    process::hide_memory();
     let args = Args::parse();
     init_logs(args.log_format);
     let config = match read_config(&args.config) {

@@ -107,6 +107,8 @@ struct LanesDocument {
     /// What keeps it out of Kafka, and of the store.
     kafka: Option<TroubleDocument>,
     store: Option<TroubleDocument>,
+    /// What the store is set to that may cost players one day.
+    store_warning: Option<TroubleDocument>,
     lanes: Vec<LaneDocument>,
     conflicts: u64,
     records: u64,
@@ -140,6 +142,10 @@ async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
         worker: std::process::id().to_string(),
         kafka: worker.access.trouble().map(TroubleDocument::from),
         store: worker.connector.trouble().map(TroubleDocument::from),
+        store_warning: worker
+            .connector
+            .eviction()
+            .map(|found| TroubleDocument { reason: found.reason(), message: found.message() }),
         lanes: worker.lanes().iter().map(|lane| lane_document(lane)).collect(),
         conflicts: worker.metrics.conflicts_total(),
         records: worker.metrics.records.get(),

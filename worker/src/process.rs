@@ -42,6 +42,15 @@ pub fn share_heaps() {
     }
 }
 
+/// Keeps secrets in memory out of core dumps, and other processes of the same user from looking at them.
+pub fn hide_memory() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: `prctl` only sets a flag of this process.
+    unsafe {
+        libc::prctl(libc::PR_SET_DUMPABLE, 0);
+    }
+}
+
 /// Milliseconds since 1970.
 pub fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();

@@ -28,6 +28,8 @@ use crate::store::Connector;
 
 /// How often offsets are committed, and idle lanes' fences looked at.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often the store is asked whether it may drop keys.
+const EVICTION: Duration = Duration::from_secs(60);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Partitions assumed while no broker can tell: queues too small are slow, queues too large break the budget.
 const UNKNOWN_PARTITIONS: usize = 64;
@@ -264,10 +266,16 @@ impl Shares {
 /// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
 async fn watch(worker: Worker, stop: CancellationToken) {
     let mut connection = worker.connector.connection();
+    let mut ask_at = Instant::now();
     while !stop.is_cancelled() {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
             () = stop.cancelled() => return,
+        }
+        // Before the first lane has something to do, so that nobody finds out too late.
+        if Instant::now() >= ask_at {
+            connection.ask_for_eviction().await;
+            ask_at = Instant::now() + EVICTION;
         }
         let idle: Vec<_> =
             worker.lanes().into_iter().filter_map(|lane| lane.idle_fence().map(|id| (lane, id))).collect();

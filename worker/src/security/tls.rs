@@ -141,3 +141,103 @@ fn out_of_date(at: SecretKey<'_>, certificate: &X509Ref) -> Option<SecurityError
 fn private_key(pem: &Sensitive) -> Result<PKey<Private>, ErrorStack> {
     PKey::private_key_from_pem_callback(pem.reveal().as_bytes(), |_| Ok(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use plaudit_crds::security::Authorities;
+    use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
+
+    use super::super::secrets::tests::InMemory;
+    use super::*;
+
+    /// An authority, and a certificate with its key that it signed, valid from the first of January to another.
+    fn signed(from: i32, until: i32) -> (String, String, String) {
+        let authority_key = KeyPair::generate().unwrap();
+        let mut authority = CertificateParams::new(Vec::new()).unwrap();
+        authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        (authority.not_before, authority.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+        let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+        let mut own = CertificateParams::new(vec!["user".to_owned()]).unwrap();
+        (own.not_before, own.not_after) = (authority.not_before, authority.not_after);
+        let key = KeyPair::generate().unwrap();
+        let own = own.signed_by(&key, &Issuer::new(authority, authority_key)).unwrap();
+        (authority_pem, own.pem(), key.serialize_pem())
+    }
+
+    fn read(secrets: &InMemory) -> Result<TlsMaterial, String> {
+        let ca = Some(Authorities { secret_name: "ca".to_owned(), key: "ca.crt".to_owned() });
+        let certificate = Some(Certificate {
+            secret_name: "user".to_owned(),
+            certificate: "user.crt".to_owned(),
+            key: "user.key".to_owned(),
+        });
+        TlsMaterial::read(&Tls { ca, certificate }, secrets)
+            .map_err(|error| format!("{}: {error}", error.reason))
+    }
+
+    fn secrets((authority, own, key): (&str, &str, &str)) -> InMemory {
+        InMemory::default()
+            .with("ca", "ca.crt", authority)
+            .with("user", "user.crt", own)
+            .with("user", "user.key", key)
+    }
+
+    #[test]
+    fn good_material_makes_a_connector() {
+        let (authority, own, key) = signed(2020, 4000);
+        let (old_authority, ..) = signed(2000, 2001);
+        let both = format!("{old_authority}{authority}");
+
+        let material = read(&secrets((&both, &own, &key))).unwrap();
+
+        assert_eq!(material.own.as_ref().map(|(own, _)| own.trim_end()), Some(own.trim_end()));
+        assert!(material.connector().is_ok());
+    }
+
+    #[test]
+    fn bad_material_says_what_is_wrong_with_which_key_of_which_secret() {
+        let (authority, own, key) = signed(2020, 4000);
+        let (old_authority, old, old_key) = signed(2000, 2001);
+        let (_, future, future_key) = signed(3000, 4000);
+        let with_password =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let cases = [
+            (
+                ("no PEM", &*own, &*key),
+                "SecretInvalid: key ca.crt of Secret ca has no certificate that can be read; write PEM",
+            ),
+            (
+                (&*old_authority, &own, &key),
+                "CertificateExpired: the certificate in key ca.crt of Secret ca expired on Jan  1 00:00:00 2001 GMT; write a new one",
+            ),
+            (
+                (&authority, &key, &key),
+                "SecretInvalid: key user.crt of Secret user has no certificate that can be read; write PEM",
+            ),
+            (
+                (&authority, &own, &own),
+                "SecretInvalid: key user.key of Secret user has no private key that can be read; write one in PEM, without a password",
+            ),
+            (
+                (&authority, &own, with_password),
+                "SecretInvalid: key user.key of Secret user has no private key that can be read; write one in PEM, without a password",
+            ),
+            (
+                (&authority, &own, &old_key),
+                "SecretInvalid: key user.key of Secret user does not belong to the certificate in user.crt; write both anew",
+            ),
+            (
+                (&authority, &old, &old_key),
+                "CertificateExpired: the certificate in key user.crt of Secret user expired on Jan  1 00:00:00 2001 GMT; write a new one",
+            ),
+            (
+                (&authority, &future, &future_key),
+                "CertificateNotYetValid: the certificate in key user.crt of Secret user is not valid before Jan  1 00:00:00 3000 GMT; check the clock, or wait",
+            ),
+        ];
+
+        for (material, expected) in cases {
+            assert_eq!(read(&secrets(material)), Err(expected.to_owned()));
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::connector::{Connector, Live};
+use super::eviction::eviction;
 use super::scripts::{Reply, Script};
 use super::{Found, Store};
 use crate::security::SecurityError;
@@ -81,6 +82,14 @@ impl Connection {
             Err(error) => Err(error),
         };
         answer.map_err(|error| self.failed(error))
+    }
+
+    /// Asks whether the server may drop keys; what it answers is for [`Connector::eviction`]. Nobody depends on it, so nothing fails.
+    pub async fn ask_for_eviction(&mut self) {
+        let Ok(live) = self.live().await else { return };
+        let command = redis::cmd("INFO").arg("memory").to_owned();
+        let found = eviction(live.connection.send_packed_command(&command).await);
+        self.connector.evicts(found);
     }
 
     /// The values of these keys.

@@ -14,6 +14,7 @@ use tokio_openssl::SslStream;
 
 use super::StoreError;
 use super::connection::Connection;
+use super::eviction::Eviction;
 use super::scripts::{BATCH, REPLACE_FENCE};
 use crate::lane::lock;
 use crate::security::{self, Directory, SecurityError, StoreCredentials, diagnose};
@@ -38,6 +39,7 @@ struct Server {
     /// Read again for each connection, so that new passwords and certificates need no restart.
     secrets: Directory,
     trouble: Mutex<Option<(SecurityError, Instant)>>,
+    eviction: Mutex<Option<Eviction>>,
 }
 
 /// A connection that was let in, and the names of the scripts.
@@ -62,6 +64,7 @@ impl Connector {
             security: security.clone(),
             secrets: Directory(secrets.to_owned()),
             trouble: Mutex::default(),
+            eviction: Mutex::default(),
         }))
     }
 
@@ -82,6 +85,25 @@ impl Connector {
     pub fn trouble(&self) -> Option<SecurityError> {
         let trouble = lock(&self.0.trouble);
         trouble.as_ref().filter(|(_, since)| since.elapsed() < MEMORY).map(|(trouble, _)| trouble.clone())
+    }
+
+    /// Whether the server may drop keys, as far as it was asked.
+    #[must_use]
+    pub fn eviction(&self) -> Option<Eviction> {
+        lock(&self.0.eviction).clone()
+    }
+
+    pub(super) fn evicts(&self, found: Option<Eviction>) {
+        let mut last = lock(&self.0.eviction);
+        if let Some(news) = found.as_ref().filter(|news| last.as_ref() != Some(news)) {
+            tracing::warn!(
+                address = self.0.address,
+                reason = news.reason(),
+                message = news.message(),
+                "store settings"
+            );
+        }
+        *last = found;
     }
 
     /// What new connections would be made with.

@@ -2,11 +2,13 @@
 
 mod connection;
 mod connector;
+mod eviction;
 mod fence;
 mod scripts;
 
 pub use connection::{Connection, StoreError};
 pub use connector::Connector;
+pub use eviction::Eviction;
 pub use fence::{FenceState, Knowledge};
 pub use scripts::{Header, PlayerWrite, Refused, Reply, Script, header};
 
