@@ -6,6 +6,7 @@
 mod admin;
 pub(crate) mod ask;
 pub mod background;
+pub mod certificates;
 pub mod delay;
 pub(crate) mod fetch;
 mod kafka;
