@@ -15,6 +15,8 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub mod proxy;
 pub(crate) mod scratch;
+pub(crate) mod thread;
+pub mod tokens;
 mod valkey;
 
 use std::fmt::Debug;
@@ -27,6 +29,7 @@ use anyhow::{Result, bail};
 
 pub use self::kafka::{Kafka, KafkaOptions};
 pub use self::proxy::Proxy;
+pub use self::tokens::TokenEndpoint;
 pub use self::valkey::{Valkey, ValkeyOptions, jemalloc};
 
 #[derive(Debug)]
