@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-pub use self::kafka::{Kafka, KafkaOptions};
+pub use self::kafka::{Acl, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Resource, TokenTrust};
 pub use self::proxy::Proxy;
 pub use self::tokens::TokenEndpoint;
 pub use self::valkey::{Valkey, ValkeyOptions, jemalloc};
