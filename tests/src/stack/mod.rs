@@ -30,7 +30,7 @@ use anyhow::{Result, bail};
 pub use self::kafka::{Acl, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Resource, TokenTrust};
 pub use self::proxy::Proxy;
 pub use self::tokens::TokenEndpoint;
-pub use self::valkey::{Valkey, ValkeyOptions, jemalloc};
+pub use self::valkey::{ClientCertificates, StoreTls, Valkey, ValkeyOptions, jemalloc};
 
 #[derive(Debug)]
 pub struct Stack {
