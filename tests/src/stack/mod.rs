@@ -15,6 +15,7 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub mod proxy;
 pub(crate) mod scratch;
+pub mod security;
 pub(crate) mod thread;
 pub mod tokens;
 mod valkey;
@@ -29,6 +30,7 @@ use anyhow::{Result, bail};
 
 pub use self::kafka::{Acl, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Resource, TokenTrust};
 pub use self::proxy::Proxy;
+pub use self::security::{SecureStack, secure};
 pub use self::tokens::TokenEndpoint;
 pub use self::valkey::{ClientCertificates, StoreTls, Valkey, ValkeyOptions, jemalloc};
 
