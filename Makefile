@@ -29,7 +29,7 @@ down: ## stop what `make up` started
 
 # Kubernetes and Helm 3 take minutes to build, once, so that starts first. Their tests wait for it if need be.
 test: ## run all tests, the ones against real Kafka, Valkey and Kubernetes too
-	@tools/setup go
+	@tools/setup go tls
 	@tools/fetch kubernetes helm helm3 kubeconform schemas promtool >/dev/null & failed=0; \
 	{ tools/fetch kafka valkey python >/dev/null && tools/go-build examples/go >/dev/null && \
 	  RUST_TEST_THREADS=$(TEST_THREADS) cargo test --workspace; } || failed=$$?; \

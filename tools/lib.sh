@@ -15,3 +15,12 @@ go_kubernetes() {
 }
 # the workspace's own
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1; }
+# A Redis or Valkey server with TLS, which the Valkey that tools/fetch gets is built without. Debian's redis-tools has the whole server, which
+# is what its program for checking files is another name of; its redis-server would start one on the usual port.
+tls_server() {
+  local name server
+  for name in valkey-server redis-server redis-check-rdb; do
+    server=$(type -P "$name") && [[ $(ldd "$server" 2>/dev/null) == *libssl* ]] && echo "$server" && return
+  done
+  return 1
+}

@@ -143,7 +143,7 @@ impl<'a> Scene<'a> {
 
     /// The offset below which a partition is stored and nothing is owed, by partition; those that nobody has begun are left out.
     pub fn stored(&self) -> Result<BTreeMap<i32, i64>> {
-        self.stored_at(&self.config.store.address)
+        self.stored_at(&self.store_address())
     }
 
     /// The same in the store at this address.
@@ -175,7 +175,7 @@ impl<'a> Scene<'a> {
             topic: source.topic.clone(),
             dead_letter_topic: self.config.dead_letters.topic.clone(),
             unlock_topic: self.config.unlocks.topic.clone(),
-            store_address: self.config.store.address.clone(),
+            store_address: self.store_address(),
             layout: Layout {
                 key_prefix: self.config.store.key_prefix.clone(),
                 buckets: self.config.store.buckets,
@@ -183,6 +183,11 @@ impl<'a> Scene<'a> {
             },
             rules: Rules::new(source.format, source.max_clock_skew_seconds, &self.config.achievements),
         })?)
+    }
+
+    /// Where the store is read: the workers' address, or without TLS and as the harness's user.
+    fn store_address(&self) -> String {
+        if self.valkey.is_secured() { self.valkey.login() } else { self.config.store.address.clone() }
     }
 
     /// Fails with the differences unless everything reported is stored exactly once.

@@ -4,10 +4,37 @@ use anyhow::{Context as _, Result, anyhow};
 use rdkafka::admin::{AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::kafka::{Kafka, START_LIMIT};
+use super::kafka::{ANSWER_LIMIT, Kafka, START_LIMIT, create};
 use super::until;
 
 impl Kafka {
+    /// Creates a topic and returns when all its partitions have a leader.
+    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
+        let admin = self.admin()?;
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        create(&admin, &topic, &AdminOptions::new().request_timeout(Some(START_LIMIT)))
+            .with_context(|| format!("could not create the topic {name}"))?;
+        self.wait_for_leaders(name, usize::try_from(partitions)?)
+    }
+
+    /// Returns when all partitions of a topic have a leader.
+    pub(super) fn wait_for_leaders(&self, topic: &str, partitions: usize) -> Result<()> {
+        let admin = self.admin()?;
+        until(&format!("leaders of the topic {topic}"), START_LIMIT, || {
+            let Ok(metadata) = admin.inner().fetch_metadata(Some(topic), ANSWER_LIMIT) else {
+                return Ok(None);
+            };
+            let led = metadata
+                .topics()
+                .first()
+                .map_or(0, |topic| topic.partitions().iter().filter(|p| p.leader() >= 0).count());
+            Ok((led == partitions).then_some(()))
+        })
+    }
+
     /// Creates many topics at once; they need not have their leaders yet when it returns.
     pub fn create_topics(&self, names: &[String], partitions: i32) -> Result<()> {
         let topics: Vec<_> =

@@ -59,7 +59,7 @@ pub fn up(directory: &Path, prepare: impl FnOnce(&Kafka) -> Result<()>) -> Resul
         fs::create_dir_all(&path).with_context(|| format!("could not create {}", path.display()))?;
     }
     let port = usual_port(6379)?;
-    let valkey = Valkey::at(directory.join("valkey"), port, ValkeyOptions::default(), Lifetime::Detached);
+    let valkey = Valkey::at(directory.join("valkey"), port, ValkeyOptions::default(), Lifetime::Detached)?;
     valkey.launch()?;
     add_kafka(directory, &valkey, prepare).inspect_err(|_| drop(valkey.kill()))
 }

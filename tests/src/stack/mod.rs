@@ -6,6 +6,7 @@
 mod admin;
 pub(crate) mod ask;
 pub mod background;
+pub mod certificates;
 pub mod delay;
 pub(crate) mod fetch;
 mod kafka;
@@ -14,6 +15,9 @@ pub(crate) mod ports;
 pub(crate) mod process;
 pub mod proxy;
 pub(crate) mod scratch;
+pub mod security;
+pub(crate) mod thread;
+pub mod tokens;
 mod valkey;
 
 use std::fmt::Debug;
@@ -24,9 +28,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-pub use self::kafka::{Kafka, KafkaOptions};
+pub use self::kafka::{Acl, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Resource, TokenTrust};
 pub use self::proxy::Proxy;
-pub use self::valkey::{Valkey, ValkeyOptions, jemalloc};
+pub use self::security::{SecureStack, secure};
+pub use self::tokens::TokenEndpoint;
+pub use self::valkey::{ClientCertificates, StoreTls, Valkey, ValkeyOptions, jemalloc};
 
 #[derive(Debug)]
 pub struct Stack {

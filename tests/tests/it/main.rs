@@ -14,6 +14,7 @@ mod network;
 mod overload;
 mod protoc;
 mod reading;
+mod secure;
 mod simulate;
 mod starts;
 mod store_loss;

@@ -1,6 +1,10 @@
 //! One Kafka node: broker and controller in one process.
 
+mod acl;
+mod listeners;
+mod native;
 mod properties;
+mod secure;
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -17,6 +21,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::RDKafkaErrorCode;
 
+pub use self::acl::{Acl, Operation, Resource};
+use self::listeners::Secured;
+pub use self::listeners::{KafkaSecurity, Listener, TokenTrust};
 use super::ports::lost_port;
 use super::process::{Lifetime, Process};
 use super::proxy::Proxy;
@@ -25,7 +32,7 @@ use super::{fetch, ports, scratch, until};
 pub(super) const START_LIMIT: Duration = Duration::from_secs(90);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// One question to a broker that may be starting, busy or down; `until` asks again.
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a test may want to differ.
 #[derive(Debug, Clone)]
@@ -38,6 +45,8 @@ pub struct KafkaOptions {
     pub host: Ipv4Addr,
     /// So many ways to the broker through a proxy each, besides the direct one ([`Kafka::route`]).
     pub routes: usize,
+    /// Listeners that want TLS, or to know who comes; rights are then checked on all of them.
+    pub security: Option<KafkaSecurity>,
 }
 
 /// A listener that the broker tells its clients to reach through a proxy.
@@ -53,6 +62,7 @@ pub struct Kafka {
     port: u16,
     controller_port: u16,
     routes: Vec<Route>,
+    secured: Option<Secured>,
     directory: PathBuf,
     options: KafkaOptions,
     lifetime: Lifetime,
@@ -62,7 +72,13 @@ pub struct Kafka {
 impl Default for KafkaOptions {
     fn default() -> Self {
         // 192 MB works too; this leaves room for a backlog being read by several workers
-        Self { heap_megabytes: 384, properties: Vec::new(), host: Ipv4Addr::LOCALHOST, routes: 0 }
+        Self {
+            heap_megabytes: 384,
+            properties: Vec::new(),
+            host: Ipv4Addr::LOCALHOST,
+            routes: 0,
+            security: None,
+        }
     }
 }
 
@@ -96,8 +112,10 @@ impl Kafka {
     ) -> Result<Self> {
         let controller_port = ports::free_port()?;
         let routes = (0..options.routes).map(|_| Route::new()).collect::<Result<_>>()?;
+        let secured =
+            options.security.as_ref().map(|security| Secured::new(security, &directory)).transpose()?;
         let process = Mutex::new(None);
-        let kafka = Self { port, controller_port, routes, directory, options, lifetime, process };
+        let kafka = Self { port, controller_port, routes, secured, directory, options, lifetime, process };
         kafka.format()?;
         Ok(kafka)
     }
@@ -146,33 +164,6 @@ impl Kafka {
         self.launch()
     }
 
-    /// Creates a topic and returns when all its partitions have a leader.
-    pub fn create_topic(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<()> {
-        let admin = self.admin()?;
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
-        for (key, value) in settings {
-            topic = topic.set(key, value);
-        }
-        create(&admin, &topic, &AdminOptions::new().request_timeout(Some(START_LIMIT)))
-            .with_context(|| format!("could not create the topic {name}"))?;
-        self.wait_for_leaders(name, usize::try_from(partitions)?)
-    }
-
-    /// Returns when all partitions of a topic have a leader.
-    pub(super) fn wait_for_leaders(&self, topic: &str, partitions: usize) -> Result<()> {
-        let admin = self.admin()?;
-        until(&format!("leaders of the topic {topic}"), START_LIMIT, || {
-            let Ok(metadata) = admin.inner().fetch_metadata(Some(topic), ANSWER_LIMIT) else {
-                return Ok(None);
-            };
-            let led = metadata
-                .topics()
-                .first()
-                .map_or(0, |topic| topic.partitions().iter().filter(|p| p.leader() >= 0).count());
-            Ok((led == partitions).then_some(()))
-        })
-    }
-
     pub(crate) fn launch(&self) -> Result<()> {
         let start = fetch::part("kafka")?;
         let java = std::env::var_os("JAVA_HOME")
@@ -185,6 +176,7 @@ impl Kafka {
             // two shared cores: the concurrent collector's threads would only compete with the test
             .args(["-Xshare:auto", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
             .arg(format!("-Dlog4j2.configurationFile={}/tests/stack/log4j2.properties", fetch::ROOT))
+            .args(self.secured.as_ref().and_then(Secured::java_argument))
             .arg("kafka.Kafka")
             .arg(self.directory.join("server.properties"));
         let mut process = Process::spawn("kafka", command, &self.directory.join("log"), self.lifetime)?;
@@ -216,11 +208,7 @@ impl Kafka {
             fs::copy(entry.path(), data.join(entry.file_name()))
                 .context("could not copy a formatted storage directory")?;
         }
-        let properties = self.directory.join("server.properties");
-        let routes: Vec<_> = self.routes.iter().map(|route| (route.port, route.proxy.port())).collect();
-        let ports = (self.port, self.controller_port);
-        let text = properties::text(self.options.host, ports, &routes, &data, &self.options.properties);
-        fs::write(&properties, text).with_context(|| format!("could not write {}", properties.display()))
+        self.write_properties()
     }
 
     pub(super) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
@@ -255,7 +243,7 @@ impl Drop for Kafka {
     }
 }
 
-fn create(
+pub(super) fn create(
     admin: &AdminClient<DefaultClientContext>,
     topic: &NewTopic<'_>,
     options: &AdminOptions,

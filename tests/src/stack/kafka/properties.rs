@@ -1,37 +1,73 @@
 //! The broker's `server.properties`.
 
+use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-/// Clients come to `host` and the first of `ports`; the second is the controller's, on 127.0.0.1. `routes` are pairs of a listener's port and the port of the proxy that clients of that listener have to use; `more` wins.
-pub(super) fn text(
-    host: Ipv4Addr,
-    (port, controller_port): (u16, u16),
-    routes: &[(u16, u16)],
-    data: &Path,
-    more: &[(String, String)],
-) -> String {
+use anyhow::{Context as _, Result};
+
+use super::Kafka;
+
+/// A listener besides the plain one.
+#[derive(Debug)]
+pub(super) struct Extra {
+    /// In upper case.
+    pub(super) name: String,
+    pub(super) host: Ipv4Addr,
+    pub(super) port: u16,
+    /// The port that its clients are told to use.
+    pub(super) advertised: u16,
+    pub(super) protocol: &'static str,
+}
+
+impl Kafka {
+    /// Writes all of it anew.
+    pub(super) fn write_properties(&self) -> Result<()> {
+        let ports = (self.port, self.controller_port);
+        let data = self.directory.join("data");
+        let mut text = text(self.options.host, ports, &self.extra_listeners(), &data);
+        if let Some(secured) = &self.secured {
+            text.push_str(&secured.properties()?);
+        }
+        for (name, value) in &self.options.properties {
+            text.push_str(&format!("{name}={value}\n"));
+        }
+        let file = self.directory.join("server.properties");
+        fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))
+    }
+
+    fn extra_listeners(&self) -> Vec<Extra> {
+        let routes = self.routes.iter().enumerate().map(|(at, route)| Extra {
+            name: format!("ROUTE{at}"),
+            host: Ipv4Addr::LOCALHOST,
+            port: route.port,
+            advertised: route.proxy.port(),
+            protocol: "PLAINTEXT",
+        });
+        let secured = self.secured.iter().flat_map(|secured| secured.extras(self.options.host));
+        routes.chain(secured).collect()
+    }
+}
+
+/// Clients come to `host` and the first of `ports`; the second is the controller's, on 127.0.0.1.
+fn text(host: Ipv4Addr, (port, controller_port): (u16, u16), extras: &[Extra], data: &Path) -> String {
     const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
     let mut listeners = format!("PLAINTEXT://{host}:{port},CONTROLLER://{HOST}:{controller_port}");
     let mut advertised = format!("PLAINTEXT://{host}:{port}");
     let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
-    for (at, (listener, proxy)) in routes.iter().enumerate() {
-        listeners.push_str(&format!(",ROUTE{at}://{HOST}:{listener}"));
-        advertised.push_str(&format!(",ROUTE{at}://{HOST}:{proxy}"));
-        protocols.push_str(&format!(",ROUTE{at}:PLAINTEXT"));
+    for extra in extras {
+        listeners.push_str(&format!(",{}://{}:{}", extra.name, extra.host, extra.port));
+        advertised.push_str(&format!(",{}://{}:{}", extra.name, extra.host, extra.advertised));
+        protocols.push_str(&format!(",{}:{}", extra.name, extra.protocol));
     }
-    let mut text = format!(
+    format!(
         "controller.quorum.voters=1@{HOST}:{controller_port}\n\
          listeners={listeners}\n\
          advertised.listeners={advertised}\n\
          listener.security.protocol.map={protocols}\n\
          log.dirs={}\n{SMALL_NODE}{FAST_DETECTION}",
         data.display()
-    );
-    for (name, value) in more {
-        text.push_str(&format!("{name}={value}\n"));
-    }
-    text
+    )
 }
 
 /// Everything a node alone needs, with as few threads and partitions of its own as it takes.

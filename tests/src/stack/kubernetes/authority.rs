@@ -8,17 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
-};
+use rcgen::KeyPair;
+
+use crate::stack::certificates::{self, Subject};
 
 /// Holds the authority's key, and writes what it issues into one directory.
 #[derive(Debug)]
 pub(super) struct Authority {
     directory: PathBuf,
-    certificate: Certificate,
-    issuer: Issuer<'static, KeyPair>,
+    signer: certificates::Authority,
     next: AtomicU32,
 }
 
@@ -34,15 +32,9 @@ impl Authority {
     pub(super) fn new(directory: PathBuf) -> Result<Self> {
         fs::create_dir_all(&directory)
             .with_context(|| format!("could not create {}", directory.display()))?;
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "plaudit-tests");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().context("could not make the authority's key")?;
-        let certificate = params.self_signed(&key).context("could not make the authority's certificate")?;
-        write(&directory.join("ca.crt"), &certificate.pem())?;
-        let issuer = Issuer::new(params, key);
-        Ok(Self { directory, certificate, issuer, next: AtomicU32::new(0) })
+        let signer = certificates::Authority::new("plaudit-tests")?;
+        write(&directory.join("ca.crt"), &signer.pem())?;
+        Ok(Self { directory, signer, next: AtomicU32::new(0) })
     }
 
     /// Its own certificate, as a file in PEM.
@@ -52,31 +44,19 @@ impl Authority {
 
     /// Its own certificate, in DER.
     pub(super) fn der(&self) -> Vec<u8> {
-        self.certificate.der().to_vec()
+        self.signer.der()
     }
 
     /// For a server that clients reach by these addresses and names.
     pub(super) fn server(&self, name: &str, addresses: &[IpAddr], names: &[&str]) -> Result<Identity> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.subject_alt_names = addresses.iter().map(|address| SanType::IpAddress(*address)).collect();
-        for name in names {
-            let name = (*name).try_into().with_context(|| format!("{name} is no name of a server"))?;
-            params.subject_alt_names.push(SanType::DnsName(name));
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        self.issue(params)
+        let addresses: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+        let hosts: Vec<&str> = addresses.iter().map(String::as_str).chain(names.iter().copied()).collect();
+        self.issue(&Subject { name, ..Subject::server(&hosts) })
     }
 
     /// For a user, by name, in groups.
     pub(super) fn client(&self, user: &str, groups: &[&str]) -> Result<Identity> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, user);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        for group in groups {
-            params.distinguished_name.push(DnType::OrganizationName, *group);
-        }
-        self.issue(params)
+        self.issue(&Subject { groups, ..Subject::client(user) })
     }
 
     /// A key pair without a certificate, as files in PEM, private and public: what signs tokens, and what checks them.
@@ -94,13 +74,11 @@ impl Authority {
         Ok(path)
     }
 
-    fn issue(&self, mut params: CertificateParams) -> Result<Identity> {
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().context("could not make a key")?;
-        let certificate = params.signed_by(&key, &self.issuer).context("could not sign a certificate")?;
+    fn issue(&self, subject: &Subject<'_>) -> Result<Identity> {
+        let issued = self.signer.sign(subject)?;
         Ok(Identity {
-            certificate: self.write("client.crt", &certificate.pem())?,
-            key: self.write("client.key", &key.serialize_pem())?,
+            certificate: self.write("client.crt", &issued.certificate)?,
+            key: self.write("client.key", &issued.key)?,
         })
     }
 }

@@ -14,7 +14,6 @@ mod nodes;
 mod ready;
 mod server;
 pub mod table;
-mod thread;
 mod with_nodes;
 
 use std::net::Ipv4Addr;
@@ -40,7 +39,7 @@ pub use self::ready::eventually;
 use self::server::Server;
 pub use self::with_nodes::{clean_nodes, load};
 use super::ports::{free_port, lost_port};
-use super::{fetch, scratch, unique_name};
+use super::{fetch, scratch, thread, unique_name};
 
 /// What a test may want to differ.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! One Valkey server.
 
+mod access;
 mod replica;
 
 use std::net::Ipv4Addr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
+pub use self::access::{ClientCertificates, StoreTls};
 use super::ports::lost_port;
 use super::process::{Lifetime, Process};
 use super::{fetch, ports, scratch, until};
@@ -35,12 +37,17 @@ pub struct ValkeyOptions {
     pub settings: Vec<(String, String)>,
     /// A library to take the place of the allocator that the server was built with.
     pub allocator: Option<PathBuf>,
+    /// What everybody has to say who does not name a user.
+    pub password: Option<String>,
+    /// Another port, with TLS. The server is Redis then: the Valkey that is fetched has no TLS.
+    pub tls: Option<StoreTls>,
 }
 
 /// A running (or stopped) server with its data. Dropping it kills the server and removes the data.
 #[derive(Debug)]
 pub struct Valkey {
     port: u16,
+    tls_port: Option<u16>,
     directory: PathBuf,
     options: ValkeyOptions,
     lifetime: Lifetime,
@@ -56,6 +63,8 @@ impl Default for ValkeyOptions {
             host: Ipv4Addr::LOCALHOST,
             settings: Vec::new(),
             allocator: None,
+            password: None,
+            tls: None,
         }
     }
 }
@@ -81,8 +90,12 @@ impl Valkey {
     pub fn start(options: ValkeyOptions) -> Result<Self> {
         let mut lost = None;
         for _ in 0..3 {
-            let valkey =
-                Self::at(scratch::directory("valkey")?, ports::free_port()?, options.clone(), Lifetime::Tied);
+            let valkey = Self::at(
+                scratch::directory("valkey")?,
+                ports::free_port()?,
+                options.clone(),
+                Lifetime::Tied,
+            )?;
             match valkey.launch() {
                 Ok(()) => return Ok(valkey),
                 Err(error) if lost_port(&error) => {
@@ -94,8 +107,14 @@ impl Valkey {
         Err(lost.expect("the loop ran")).context("no port for valkey stayed free")
     }
 
-    pub(crate) fn at(directory: PathBuf, port: u16, options: ValkeyOptions, lifetime: Lifetime) -> Self {
-        Self { port, directory, options, lifetime, process: Mutex::new(None) }
+    pub(crate) fn at(
+        directory: PathBuf,
+        port: u16,
+        options: ValkeyOptions,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let tls_port = access::tls_port(options.tls.as_ref())?;
+        Ok(Self { port, tls_port, directory, options, lifetime, process: Mutex::new(None) })
     }
 
     /// `HOST:PORT`, the same after a restart.
@@ -136,8 +155,7 @@ impl Valkey {
 
     /// Removes every key (FLUSHALL).
     pub fn empty(&self) -> Result<()> {
-        let client = redis::Client::open(format!("redis://{}/", self.address()))?;
-        Ok(redis::cmd("FLUSHALL").arg("SYNC").exec(&mut client.get_connection()?)?)
+        Ok(redis::cmd("FLUSHALL").arg("SYNC").exec(&mut self.connect()?)?)
     }
 
     /// Copies the data as they are now: what a replica that lags, or an older disk, would have.
@@ -158,7 +176,8 @@ impl Valkey {
     }
 
     pub(crate) fn launch(&self) -> Result<()> {
-        let server = fetch::part("valkey")?;
+        let server = fetch::part(if self.options.tls.is_some() { "redis" } else { "valkey" })?;
+        self.write_access()?;
         let mut command = Command::new(server);
         if let Some(allocator) = &self.options.allocator {
             command.env("LD_PRELOAD", allocator);
@@ -167,8 +186,8 @@ impl Valkey {
             command.arg(format!("--{name}")).arg(value);
         }
         let mut process = Process::spawn("valkey", command, &self.directory.join("log"), self.lifetime)?;
-        let client = redis::Client::open(format!("redis://{}/", self.address()))
-            .context("not an address for valkey")?;
+        let client =
+            redis::Client::open(format!("redis://{}/", self.login())).context("not an address for valkey")?;
         let ready = until("an answer from valkey", START_LIMIT, || {
             process.check()?;
             Ok(ping(&client).ok())
@@ -198,7 +217,8 @@ impl Valkey {
             // a replica that comes is alone and wants to be served at once
             ("repl-diskless-sync-delay", "0".to_owned()),
         ];
-        let ours = ours.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let ours = ours.into_iter().chain(self.access_settings());
+        let ours = ours.map(|(name, value)| (name.to_owned(), value));
         ours.chain(options.settings.iter().cloned()).collect()
     }
 
@@ -239,7 +259,7 @@ mod tests {
         let taken = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = taken.local_addr()?.port();
         let valkey =
-            Valkey::at(scratch::directory("valkey")?, port, ValkeyOptions::default(), Lifetime::Tied);
+            Valkey::at(scratch::directory("valkey")?, port, ValkeyOptions::default(), Lifetime::Tied)?;
 
         let error = valkey.launch().expect_err("the port is taken");
 

@@ -46,8 +46,8 @@ impl Valkey {
         Ok(())
     }
 
-    fn connect(&self) -> Result<Connection> {
-        let client = redis::Client::open(format!("redis://{}/", self.address()))?;
+    pub(super) fn connect(&self) -> Result<Connection> {
+        let client = redis::Client::open(format!("redis://{}/", self.login()))?;
         let connection = client.get_connection_with_timeout(START_LIMIT)?;
         connection.set_read_timeout(Some(START_LIMIT))?;
         Ok(connection)
