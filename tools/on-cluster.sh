@@ -20,7 +20,8 @@ bring_cluster() {
   local helm
   helm=$("$root/tools/fetch" helm)
   kubeconfig=$(mktemp -t kubeconfig.XXXXXX)
-  export PATH=$helm:$PATH KUBECONFIG=$kubeconfig
+  # both networks enforce policies: kind's nodes and ours have the same program for it
+  export PATH=$helm:$PATH KUBECONFIG=$kubeconfig E2E_NETWORK_POLICIES=enforced
   if docker_answers; then on_kind "$@"; else on_our_own "${@:2}"; fi
 }
 
