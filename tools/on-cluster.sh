@@ -29,8 +29,6 @@ on_kind() {
   have kind || PATH=$("$root/tools/fetch" kind):$PATH
   brought=$1
   "$root/tools/kind-up" "$@"
-  # one that was there already has written no kubeconfig
-  kind export kubeconfig --quiet --name "$1"
 }
 
 on_our_own() {

@@ -9,3 +9,4 @@ mod monitoring;
 mod operator;
 mod pods;
 mod render;
+mod scripts;
