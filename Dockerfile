@@ -11,26 +11,23 @@ WORKDIR /src
 COPY . .
 RUN tools/image-root operator /operator && tools/image-root worker /worker
 
-FROM scratch AS operator
+# what both images are besides their files
+FROM scratch AS image
 ARG VERSION
-COPY --from=build /operator /
-LABEL org.opencontainers.image.title="plaudit-operator" \
-      org.opencontainers.image.description="Keeps players' achievements: reports from Kafka, records in Redis or Valkey" \
+LABEL org.opencontainers.image.description="Keeps players' achievements: reports from Kafka, records in Redis or Valkey" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 ENV PATH=/usr/local/bin
 USER 65532:65532
+
+FROM image AS operator
+LABEL org.opencontainers.image.title="plaudit-operator"
+COPY --from=build /operator /
 ENTRYPOINT ["/usr/local/bin/plaudit"]
 
-FROM scratch AS worker
-ARG VERSION
+FROM image AS worker
+LABEL org.opencontainers.image.title="plaudit-worker"
 COPY --from=build /worker /
-LABEL org.opencontainers.image.title="plaudit-worker" \
-      org.opencontainers.image.description="Keeps players' achievements: reports from Kafka, records in Redis or Valkey" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}"
-ENV PATH=/usr/local/bin
-USER 65532:65532
 ENTRYPOINT ["/usr/local/bin/plaudit-worker"]
 
 # both programs, for compose.yaml: `plaudit local` runs workers as processes

@@ -20,7 +20,8 @@ bring_cluster() {
   local helm
   helm=$("$root/tools/fetch" helm)
   kubeconfig=$(mktemp -t kubeconfig.XXXXXX)
-  export PATH=$helm:$PATH KUBECONFIG=$kubeconfig
+  # both networks enforce policies: kind's nodes and ours have the same program for it
+  export PATH=$helm:$PATH KUBECONFIG=$kubeconfig E2E_NETWORK_POLICIES=enforced
   if docker_answers; then on_kind "$@"; else on_our_own "${@:2}"; fi
 }
 
@@ -28,8 +29,6 @@ on_kind() {
   have kind || PATH=$("$root/tools/fetch" kind):$PATH
   brought=$1
   "$root/tools/kind-up" "$@"
-  # one that was there already has written no kubeconfig
-  kind export kubeconfig --quiet --name "$1"
 }
 
 on_our_own() {

@@ -4,49 +4,65 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, PostParams};
 use plaudit_tests::stack::kubernetes::eventually;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, LIMIT, exact, on_a_bed, send};
 use crate::release;
 
 /// Workers serve their endpoints there.
 const ADMIN_PORT: u16 = 8080;
+/// As pods know it.
+const API_SERVER: &str = "kubernetes.default.svc:443";
+/// Set to `enforced` by whoever brings a cluster that has to enforce NetworkPolicies. On others it is found out, and said.
+const POLICIES: &str = "E2E_NETWORK_POLICIES";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn network_policies_let_through_what_a_pipeline_needs_and_where_enforced_nobody_else() -> Result<()> {
+async fn network_policies_let_through_what_a_pipeline_needs_and_where_enforced_nothing_else() -> Result<()> {
     on_a_bed("network", async |bed| {
         let workers =
             format!("--set=networkPolicy.enabled=true,networkPolicy.workerNamespaces={{{}}}", bed.namespace);
+        let scraper = "--set=networkPolicy.metricsFrom[0].podSelector.matchLabels.scrapes=metrics";
         let ports = bed.ports().await?;
-        release::install(&[&workers, &ports])?;
+        release::install(&[&workers, scraper, &ports])?;
         let scene = bed.pipeline(json!({})).await?;
         let pods = bed.until_workers(1, &BTreeSet::new()).await?;
         send(&scene, 1, 100, 1).await??;
         exact(&scene).await?;
         bed.until_ready(crate::bed::NAME, "True", None).await?;
-        let address =
+        let worker =
             pods[0].status.as_ref().and_then(|status| status.pod_ip.clone()).context("an address")?;
+        let worker = format!("{worker}:{ADMIN_PORT}");
 
-        let reached = stranger_reaches(bed, &format!("{address}:{ADMIN_PORT}")).await?;
+        let reached = [
+            reaches(bed, "scraper", json!({"scrapes": "metrics"}), &worker).await?,
+            reaches(bed, "stranger-to-worker", json!({}), &worker).await?,
+            reaches(bed, "stranger-to-api", json!({}), API_SERVER).await?,
+            // what any pod reaches, a worker does not need
+            reaches(bed, "worker-to-api", worker_labels(&pods[0]), API_SERVER).await?,
+        ];
         release::install(&["--set=networkPolicy.enabled=false"])?;
 
-        if reached {
-            eprintln!("NetworkPolicies are NOT enforced on this cluster: a stranger's pod reached a worker");
-        } else {
-            eprintln!(
-                "NetworkPolicies are enforced on this cluster: a stranger's pod did not reach a worker"
-            );
-        }
+        let must = std::env::var(POLICIES).is_ok_and(|value| value == "enforced");
+        let enforced = reached != [true; 4];
+        assert!(reached == [true, false, true, false] || !must && !enforced, "{reached:?}");
+        eprintln!("NetworkPolicies are {}enforced on this cluster", if enforced { "" } else { "NOT " });
         Ok(())
     })
     .await
 }
 
-/// Whether a pod without any of our labels gets an answer. `plaudit check` says of a worker that it is no operator, when it answers.
-async fn stranger_reaches(bed: &Bed, address: &str) -> Result<bool> {
+/// What policies know a worker by, without what its Deployment and Service do.
+fn worker_labels(worker: &Pod) -> Value {
+    const NAME: &str = "app.kubernetes.io/name";
+    let labels = worker.metadata.labels.iter().flatten();
+    labels.filter(|(name, _)| *name == NAME).map(|(name, value)| (name.clone(), json!(value))).collect()
+}
+
+/// Whether a pod with these labels gets an answer. `plaudit check` says of whoever answers that it is no operator.
+async fn reaches(bed: &Bed, name: &str, labels: Value, address: &str) -> Result<bool> {
     let image = format!("plaudit/operator:{}", env!("CARGO_PKG_VERSION"));
     let pod = json!({
-        "metadata": {"name": "stranger"},
+        "metadata": {"name": name, "labels": labels},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
@@ -61,11 +77,11 @@ async fn stranger_reaches(bed: &Bed, address: &str) -> Result<bool> {
     });
     let pods: Api<Pod> = bed.api();
     pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-    eventually("the stranger's end", LIMIT, async || {
-        let phase = pods.get("stranger").await?.status.and_then(|status| status.phase);
+    eventually(&format!("the end of {name}"), LIMIT, async || {
+        let phase = pods.get(name).await?.status.and_then(|status| status.phase);
         Ok(phase.filter(|phase| phase == "Succeeded" || phase == "Failed").map(drop))
     })
     .await?;
-    let said = pods.logs("stranger", &kube::api::LogParams::default()).await?;
+    let said = pods.logs(name, &kube::api::LogParams::default()).await?;
     Ok(!said.contains("does not answer"))
 }

@@ -1,5 +1,6 @@
-//! What is tested of the Helm chart: one test for each promise.
+//! What is tested of the Helm chart, and of the archives of images: one test for each promise.
 
+mod archives;
 mod cases;
 mod contradictions;
 mod generated;
@@ -8,3 +9,4 @@ mod monitoring;
 mod operator;
 mod pods;
 mod render;
+mod scripts;

@@ -10,7 +10,7 @@ use super::cgroups;
 use super::network::{self, Network};
 
 /// The image that holds a pod's namespaces; `tools/fetch node` makes it.
-const PAUSE: &str = "docker.io/plaudit/pause:1";
+const PAUSE: &str = "localhost/plaudit/pause:1";
 
 /// Files of one node.
 #[derive(Debug)]

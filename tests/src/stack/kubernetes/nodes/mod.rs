@@ -7,6 +7,7 @@ mod cgroups;
 mod config;
 mod machine;
 pub(super) mod network;
+mod policies;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -88,7 +89,11 @@ impl Nodes {
             let user = format!("system:node:{name}");
             let node = kubeconfig(&user, &["system:nodes"])?;
             let proxy = kubeconfig("system:kube-proxy", &[])?;
-            self.start_node(number, &directory.join(name), authority, &node, &proxy)?;
+            self.start_node(number, &directory.join(&name), authority, &node, &proxy)?;
+            let policies = policies::flags(&kubeconfig("network-policies", &[MASTERS])?, &name);
+            let policies = Server::new("network-policies", &self.programs, &directory.join(&name), policies)?;
+            let init = self.inits()[usize::from(number) - 1];
+            self.launch(policies.inside(machine::inside(init)))?;
         }
         Ok(())
     }
@@ -112,6 +117,8 @@ impl Nodes {
             let answer = || async { Ok(ask::get(address, path).ok().filter(|(status, _)| *status == 200)) };
             eventually(&format!("a good answer from http://{address}{path}"), READY_LIMIT, answer).await?;
         }
+        let enforced = || async { Ok(self.inits().into_iter().all(policies::are_enforced).then_some(())) };
+        eventually("NetworkPolicies to be enforced", READY_LIMIT, enforced).await?;
         Ok(())
     }
 
