@@ -28,7 +28,7 @@ type Right = (String, &'static str, &'static str);
 const NOTHING: &str = "pipelines are not looked at";
 
 /// What goes missing first without a right. A watch that is refused does not end the operator: it goes on with what it saw first.
-const PIPELINES: [(&str, &str, &str); 23] = [
+const PIPELINES: [(&str, &str, &str); 24] = [
     ("achievementpipelines", "list", NOTHING),
     ("achievementpipelines", "watch", "a new pipeline is not seen"),
     ("achievementpipelines/status", "patch", NOTHING),
@@ -52,6 +52,7 @@ const PIPELINES: [(&str, &str, &str); 23] = [
     ("pods", "watch", "workers are not seen"),
     ("pods", "patch", "workers are not removed"),
     ("events", "create", "nothing is told"),
+    ("secrets", "get", "secrets are not read"),
 ];
 
 const LEASES: [(&str, &str, &str); 4] = [
@@ -145,6 +146,9 @@ async fn missing(bed: &Bed, proxy: &ApiProxy) -> Result<Option<String>> {
     if !looked_at("q").await {
         return said("a new pipeline is not seen");
     }
+    if !is_secret_asked_for(bed).await? {
+        return said("secrets are not read");
+    }
     if let Some(kind) = written_again(bed, proxy).await? {
         return Ok(Some(format!("{kind} are written again and again")));
     }
@@ -158,6 +162,17 @@ async fn missing(bed: &Bed, proxy: &ApiProxy) -> Result<Option<String>> {
         return said("workers are not removed");
     }
     Ok(None)
+}
+
+/// Whether the operator finds out that a Secret does not exist.
+async fn is_secret_asked_for(bed: &Bed) -> Result<bool> {
+    let absent = json!({"password": {"secretName": "absent"}});
+    bed.create("s", |object| object["spec"]["store"]["security"] = absent).await?;
+    let reason = eventually("a status", LIMIT, async || {
+        let object = bed.pipelines().get("s").await?;
+        Ok(condition(&object, "StoreAvailable").map(|store| store.reason.clone()))
+    });
+    Ok(reason.await.is_ok_and(|reason| reason == "SecretMissing"))
 }
 
 /// Waits for each child, in the order in which they are written; the first that does not come.
