@@ -3,6 +3,8 @@
 //! The API server does this for objects that are applied; a file has nobody else. The schema is the one generated from the Rust
 //! types, so a bound is written once.
 
+mod words;
+
 use std::fmt;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -16,6 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::forms::{self, FORMS};
+use words::{join, kind_name, one_of, range_of, shown, unknown_field};
 
 const IN_A_SECRET: &str = "is not written here but in a Secret; put it into one and write {secretName: ITS-NAME}, and key if it has another name there";
 const IN_AN_ADDRESS: &str = "has an '@', as if with user or password; they belong in a Secret that security names: write the address alone";
@@ -186,73 +189,6 @@ fn without_nulls(value: &Value, schema: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(|item| without_nulls(item, &schema["items"])).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
-}
-
-fn unknown_field(name: &str, properties: &Map<String, Value>) -> String {
-    if ["ssl.", "sasl.", "security.", "password"].iter().any(|part| name.contains(part)) {
-        return "is not a known field; TLS, SASL and passwords have fields of their own: source.security and store.security".to_owned();
-    }
-    let names: Vec<String> = properties.keys().cloned().collect();
-    let plain = |text: &str| text.replace(['_', '-', '.'], "").to_lowercase();
-    let meant = names.iter().find(|known| {
-        let (known, name) = (plain(known), plain(name));
-        known == name || known == format!("{name}s") || format!("{known}s") == name
-    });
-    match meant {
-        Some(meant) => format!("is not a known field; did you mean {meant}?"),
-        None => format!("is not a known field; remove it, or use {}", one_of(&names)),
-    }
-}
-
-fn range_of(schema: &Value) -> String {
-    match (schema["minimum"].as_f64(), schema["maximum"].as_f64()) {
-        (Some(least), Some(most)) => format!("from {least} to {most}"),
-        (Some(least), None) => format!("of at least {least}"),
-        (None, Some(most)) => format!("of at most {most}"),
-        (None, None) => "without a fraction".to_owned(),
-    }
-}
-
-fn one_of(names: &[String]) -> String {
-    match names {
-        [] => "nothing".to_owned(),
-        [only] => only.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
-    }
-}
-
-fn kind_name(expected: &str) -> &'static str {
-    match expected {
-        "object" => "a group of fields",
-        "array" => "a list",
-        "integer" => "a whole number",
-        "boolean" => "true or false",
-        _ => "a text",
-    }
-}
-
-/// A value as it may stand in a message: short, and on one line.
-fn shown(value: &Value) -> String {
-    const LONGEST: usize = 60;
-    let text = match value {
-        Value::Object(_) => return "a group of fields".to_owned(),
-        Value::Array(_) => return "a list".to_owned(),
-        Value::Null => "nothing".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    };
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    let name = if name.contains('.') { format!("[{name:?}]") } else { name.to_owned() };
-    match (path.is_empty(), name.starts_with('[')) {
-        (true, _) => name,
-        (false, true) => format!("{path}{name}"),
-        (false, false) => format!("{path}.{name}"),
     }
 }
 

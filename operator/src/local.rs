@@ -6,6 +6,7 @@ mod ask;
 mod error;
 pub mod fleet;
 mod look;
+mod options;
 mod process;
 mod state_dir;
 
@@ -13,18 +14,17 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use plaudit_crds::AchievementPipeline;
 use plaudit_worker::security::Directory;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::observe::{LagWatch, Monitors, Settings};
-use crate::pipeline::Pipeline;
 use crate::security::Credentials;
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
 pub use error::LocalError;
+pub use options::Options;
 use fleet::{Action, Fleet, worker_name};
 use look::{Look, Sources};
 use process::Process;
@@ -33,25 +33,6 @@ pub use state_dir::default_state_dir;
 
 /// Beyond a worker's own drain deadline it leaves its group and closes its connections, which may take as long as a session.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// What to run, and where.
-#[derive(Debug)]
-pub struct Options {
-    /// The pipeline as it was read; its status is kept in it.
-    pub object: AchievementPipeline,
-    /// The same, parsed.
-    pub pipeline: Pipeline,
-    /// The `plaudit-worker` binary.
-    pub worker_binary: PathBuf,
-    /// Where configurations, addresses and logs lie.
-    pub state_dir: PathBuf,
-    /// Where each look is written to.
-    pub status_file: Option<PathBuf>,
-    /// The Secrets that the pipeline names.
-    pub secrets: Directory,
-    /// Between two looks.
-    pub period: Duration,
-}
 
 /// Runs workers until SIGINT or SIGTERM, then drains them; a second signal ends everything at once. `show` gets each look.
 ///

@@ -181,6 +181,12 @@ impl Pipeline {
         format!("{}/{}", self.namespace, self.name)
     }
 
+    /// True when it names a Secret.
+    #[must_use]
+    pub fn names_secrets(&self) -> bool {
+        !self.source.security.keys().is_empty() || !self.store.security.keys().is_empty()
+    }
+
     /// True when a partition without a commit begins at its oldest record.
     #[must_use]
     pub fn starts_at_log_start(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -20,7 +21,7 @@ use super::rivals::Claim;
 use super::secrets;
 use super::standing::Standing;
 use super::workers::{self, workers};
-use crate::children::{CERTIFICATES_ANNOTATION, child_name, children, selector_text};
+use crate::children::{child_name, children, selector_text};
 use crate::metrics::ReconcileResult;
 use crate::observe::{Observed, SourceState, Trouble};
 use crate::pipeline::{Pipeline, parse};
@@ -133,8 +134,7 @@ impl Look<'_> {
         let claim = Claim::of(object);
         let conflict = lock(&known.claims).conflict(&claim).map(|conflict| conflict.message);
         let pods = stores.pods.of(reference);
-        let deployment =
-            stores.deployments.get(&ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace));
+        let deployment = self.deployment(pipeline);
         let now = self.context.now();
         let mut memory = lock(self.memory);
         let (source, source_trouble) = lag(self.context, &mut memory, pipeline, credentials, reference);
@@ -217,7 +217,7 @@ impl Look<'_> {
         // Certificates that cannot be used replace none.
         let certificates = match &credentials.source {
             Ok(_) => credentials.certificates(),
-            Err(_) => self.running_certificates(pipeline),
+            Err(_) => self.deployment(pipeline).as_deref().and_then(workers::certificates),
         };
         let certificates = certificates.as_deref();
         let standing = Standing::now(&self.context.stores, pipeline, plan.replicas, certificates);
@@ -242,11 +242,9 @@ impl Look<'_> {
         }
     }
 
-    fn running_certificates(&self, pipeline: &Pipeline) -> Option<String> {
+    fn deployment(&self, pipeline: &Pipeline) -> Option<Arc<Deployment>> {
         let reference = ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace);
-        let deployment = self.context.stores.deployments.get(&reference)?;
-        let pods = deployment.spec.as_ref()?.template.metadata.as_ref()?;
-        pods.annotations.as_ref()?.get(CERTIFICATES_ANNOTATION).cloned()
+        self.context.stores.deployments.get(&reference)
     }
 
     fn previous(&self, object: &AchievementPipeline) -> Option<AchievementPipelineStatus> {
@@ -298,9 +296,7 @@ impl Look<'_> {
             || !matches!(source, SourceState::Found(_))
             || observed.source_trouble.is_some();
         let period = self.context.options.period;
-        let has_secrets =
-            !pipeline.source.security.keys().is_empty() || !pipeline.store.security.keys().is_empty();
-        let longest = if has_secrets { secrets::EVERY } else { QUIET };
+        let longest = if pipeline.names_secrets() { secrets::EVERY } else { QUIET };
         if moves { period } else { decision.clamp(period, longest) }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
+use crate::children::CERTIFICATES_ANNOTATION;
 use crate::observe::{LanesReport, Trouble, WorkerState};
 
 /// Waiting reasons that say only that a container comes up.
@@ -61,6 +62,13 @@ pub fn deployment_trouble(deployment: &Deployment) -> Option<Trouble> {
         reason: failure.reason.clone().unwrap_or_else(|| "ReplicaFailure".to_owned()),
         message: failure.message.clone().unwrap_or_default(),
     })
+}
+
+/// Names the certificates that its workers have to have, if any.
+#[must_use]
+pub fn certificates(deployment: &Deployment) -> Option<String> {
+    let pods = deployment.spec.as_ref()?.template.metadata.as_ref()?;
+    pods.annotations.as_ref()?.get(CERTIFICATES_ANNOTATION).cloned()
 }
 
 /// True while pods are replaced by ones with another template.

@@ -19,10 +19,10 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Link;
 use super::committer::Commit;
 use super::fetched::FetchQueue;
 use super::handle::{LaneHandle, drain};
+use super::link::Link;
 use super::partition::Partition;
 use super::poll::Seek;
 use crate::lane::{LaneShared, lock};

@@ -11,9 +11,10 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::Semaphore;
 
-use super::access::{Access, LinkContext};
+use super::access::Access;
 use super::config::{letters_config, unlocks_config};
 use super::letters::{Cut, Envelope, Origin};
+use super::link::LinkContext;
 use super::refetch;
 use super::unlocks::{self, Announcement};
 use crate::lane::ports::{DeadLetter, Outbox, Refused, SourceError, Unlock};

@@ -8,7 +8,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::access::{Access, LinkContext};
+use super::access::Access;
+use super::link::LinkContext;
 use crate::lane::ports::{DeadLetter, Refused};
 
 /// Without a record for so long the lane has to try again.
