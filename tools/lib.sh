@@ -13,6 +13,8 @@ at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; 
 go_kubernetes() {
   CGO_ENABLED=0 GOTOOLCHAIN=auto GOFLAGS="${GOFLAGS:-} -trimpath -buildvcs=false -tags=grpcnotrace -gcflags=all=-dwarf=false" nice go "$@"
 }
+# as_root COMMAND...: what has namespaces, mounts and cgroups of its own takes root; what is built stays the caller's.
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -E env "PATH=$PATH" "HOME=$HOME" "$@"; fi; }
 # the workspace's own
 version() { sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1; }
 # A Redis or Valkey server with TLS, which the Valkey that tools/fetch gets is built without. Debian's redis-tools has the whole server, which

@@ -6,8 +6,14 @@ kubeconfig=
 
 docker_answers() { docker info >/dev/null 2>&1; }
 
-# on_cluster_begin "$@": begins the script again as root where the cluster takes it: nodes have namespaces, mounts and cgroups of their own.
-on_cluster_begin() { docker_answers || [ "$(id -u)" -eq 0 ] || exec sudo -E env "PATH=$PATH" "$0" "$@"; }
+# Asks for root's password, where the cluster takes one, now and not in the middle.
+on_cluster_begin() { docker_answers || as_root true; }
+
+# on_cluster ARGUMENTS...: cargo, whose programs are run as root where the cluster is: they kill what runs on it.
+on_cluster() {
+  local runner="target.'cfg(unix)'.runner = ['sudo', '-E', 'env', 'PATH=$PATH', 'HOME=$HOME']"
+  if docker_answers || [ "$(id -u)" -eq 0 ]; then cargo "$@"; else cargo --config "$runner" "$@"; fi
+}
 
 # What tools/setup has to see to.
 cluster_needs() { if docker_answers; then echo go; else printf '%s\n' go node; fi; }
@@ -47,7 +53,8 @@ on_our_own() {
   done
   brought=own
   "$root/tools/cluster" up --nodes 2 "${images[@]}" >/dev/null
-  cp "$("$root/tools/cluster" kubeconfig)" "$KUBECONFIG"
+  # with its keys inside: the files are root's
+  as_root kubectl --kubeconfig "$("$root/tools/cluster" kubeconfig)" config view --flatten --raw >"$KUBECONFIG"
 }
 
 # Ends what was brought; KEEP_CLUSTER=1 leaves it there.

@@ -14,26 +14,46 @@ use crate::cases::operator_arguments;
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Runs `tools/kind-up` with a docker and a kind that write down what they are asked, where a kind knows these clusters.
-fn kind_up(clusters: &str) -> Result<Vec<String>> {
+/// Runs a script with programs of these names that only write down what they are asked, and say what `answer` has for it.
+fn asked(script: &str, programs: &[&str], answer: (&str, &str)) -> Result<Vec<String>> {
+    const PROGRAM: &str = "#!/bin/sh\n\
+                           echo \"${0##*/} $*\" >>\"${0%/*}/asked\"\n\
+                           [ \"${0##*/} $*\" != \"$QUESTION\" ] || echo \"$ANSWER\"\n";
     let folder = chart::scratch()?;
-    for program in ["docker", "kind"] {
+    for program in programs {
         let path = folder.join(program);
-        let script = "#!/bin/sh\necho \"${0##*/} $*\" >>\"${0%/*}/asked\"\n[ \"$*\" != 'get clusters' ] || echo \"$CLUSTERS\"\n";
-        fs::write(&path, script)?;
+        fs::write(&path, PROGRAM)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
     }
     let path = format!("{}:{}", folder.display(), std::env::var("PATH")?);
-    let mut command = Command::new(format!("{ROOT}/tools/kind-up"));
-    command.env("PATH", path).env("CLUSTERS", clusters).env_remove("KIND_NODE_IMAGE").stdin(Stdio::null());
-    let output = command.output().context("could not run tools/kind-up")?;
+    let mut command = Command::new("bash");
+    command.args(["-c", &format!("{ROOT}/tools/{script}")]).stdin(Stdio::null());
+    command.env("PATH", &path).env("HOME", "/home/somebody").env("CARGO_TARGET_DIR", "/target");
+    command.env("QUESTION", answer.0).env("ANSWER", answer.1).env_remove("KIND_NODE_IMAGE");
+    let output = command.output().with_context(|| format!("could not run tools/{script}"))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let asked = fs::read_to_string(folder.join("asked"))?;
-    Ok(asked.lines().map(|line| line.replace(VERSION, "VERSION")).collect())
+    Ok(asked.lines().map(|line| line.replace(&path, "PATH").replace(VERSION, "VERSION")).collect())
+}
+
+#[test]
+fn what_a_cluster_takes_is_built_by_whoever_asks_and_run_by_root() -> Result<()> {
+    let asked = asked("cluster status", &["cargo", "id", "sudo"], ("id -u", "1000"))?;
+
+    assert_eq!(
+        asked,
+        [
+            "cargo build -q --locked -p plaudit-tests",
+            "id -u",
+            "sudo -E env PATH=PATH HOME=/home/somebody /target/debug/plaudit-tests cluster status",
+        ]
+    );
+    Ok(())
 }
 
 #[test]
 fn kind_up_makes_a_cluster_with_the_images_and_points_kubectl_at_one_that_is_there() -> Result<()> {
+    let kind_up = |clusters| asked("kind-up", &["docker", "kind"], ("kind get clusters", clusters));
     let (made, found) = (kind_up("other")?, kind_up("plaudit")?);
 
     let [images, load] = [
