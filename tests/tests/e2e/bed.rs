@@ -132,6 +132,24 @@ impl Bed {
         .await
     }
 
+    /// A user of the store with this password, who may do everything.
+    pub async fn store_user(&self, user: &str, password: &str) -> Result<()> {
+        let mut make = redis::cmd("ACL");
+        make.arg("SETUSER").arg(user).arg(&["reset", "on", "~*", "&*", "+@all"]).arg(format!(">{password}"));
+        self.ask_store(&make).await
+    }
+
+    /// Ends a user's connections to the store.
+    pub async fn cut_off(&self, user: &str) -> Result<()> {
+        self.ask_store(redis::cmd("CLIENT").arg("KILL").arg("USER").arg(user)).await
+    }
+
+    async fn ask_store(&self, command: &redis::Cmd) -> Result<()> {
+        let client = redis::Client::open(format!("redis://{}", self.servers.valkey.address()))?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        Ok(command.query_async::<redis::Value>(&mut connection).await.map(drop)?)
+    }
+
     pub async fn workers(&self) -> Result<Vec<Pod>> {
         let workers = ListParams::default().labels("app.kubernetes.io/name=plaudit-worker");
         Ok(self.api::<Pod>().list(&workers).await?.items)

@@ -13,5 +13,6 @@ mod release;
 mod replaced;
 mod rights;
 mod scaling;
+mod secrets;
 mod uninstall;
 mod upgrade;

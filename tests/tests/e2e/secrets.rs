@@ -1,0 +1,70 @@
+//! Secrets in real pods: mounted for their owner alone, and exchanged while a worker runs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use plaudit_tests::stack::unique_name;
+use serde_json::{Value, json};
+
+use crate::bed::{NAME, exact, names, on_a_bed, restarts, send};
+use crate::release;
+
+/// Readable by its owner; the kubelet adds the pod's group.
+const OWNER_ONLY: i32 = 0o400;
+
+fn secret(password: &str) -> Value {
+    json!({"metadata": {"name": "store"}, "stringData": {"password": password, "other": "nobody asks for it"}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_logs_in_with_the_password_of_its_secret_and_takes_a_new_one_while_it_runs() -> Result<()> {
+    on_a_bed("secrets", async |bed| {
+        release::install(&[])?;
+        let user = unique_name("worker");
+        let (first, second) = (unique_name("first-password"), unique_name("second-password"));
+        bed.store_user(&user, &first).await?;
+        let secrets = bed.api::<Secret>();
+        secrets.create(&PostParams::default(), &serde_json::from_value(secret(&first))?).await?;
+        let scene = bed.pipeline(json!({"replicas": 1})).await?;
+        let login = json!({"username": user, "password": {"secretName": "store"}});
+        bed.edit(json!({"spec": {"store": {"security": login}}})).await?;
+        let volumes = |pod: &k8s_openapi::api::core::v1::Pod| pod.spec.clone()?.volumes;
+        let worker = plaudit_tests::stack::kubernetes::eventually(
+            "a worker with the secret",
+            crate::bed::LIMIT,
+            async || {
+                let pods = bed.workers().await?;
+                let [only] = &pods[..] else { return Ok(None) };
+                let has_secret =
+                    volumes(only).is_some_and(|all| all.iter().any(|volume| volume.secret.is_some()));
+                Ok((has_secret && crate::bed::is_ready(only)).then(|| only.clone()))
+            },
+        )
+        .await?;
+        send(&scene, 1, 100, 1).await??;
+        exact(&scene).await?;
+
+        // who is connected is cut off, and has to log in again
+        bed.store_user(&user, &second).await?;
+        bed.cut_off(&user).await?;
+        send(&scene, 2, 100, 1).await??;
+        bed.until_ready(NAME, "False", Some("AuthenticationFailed")).await?;
+        secrets.patch("store", &PatchParams::default(), &Patch::Merge(secret(&second))).await?;
+        bed.until_ready(NAME, "True", None).await?;
+        exact(&scene).await?;
+
+        let after = bed.until_workers(1, &BTreeSet::new()).await?;
+        assert_eq!((names(&after), restarts(&after[0])), (names(std::slice::from_ref(&worker)), 0));
+        let volumes = volumes(&worker).context("a worker has volumes")?;
+        let mounted = volumes.iter().find_map(|volume| volume.secret.clone()).context("no secret")?;
+        let keys: Vec<_> = mounted.items.iter().flatten().map(|item| item.key.as_str()).collect();
+        assert_eq!((mounted.default_mode, keys), (Some(OWNER_ONLY), vec!["password", "user.password"]));
+        let shown = bed.kubectl(&["get", "all,configmaps,events,achp", "--output", "yaml"])?
+            + &bed.kubectl(&["logs", "--selector", "app.kubernetes.io/name=plaudit-worker", "--tail=-1"])?;
+        ensure!(!shown.contains(&first) && !shown.contains(&second), "a password is shown");
+        Ok(())
+    })
+    .await
+}
