@@ -23,6 +23,7 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use tokio_openssl::SslStream;
 
 const LIMIT: Duration = Duration::from_secs(30);
+const UNHARMED: &str = "nobody panics while holding it";
 
 /// What a client of Kafka gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) enum Said {
 struct Context {
     token: Option<String>,
     refused: Mutex<Option<Code>>,
+    /// All that it was told of.
+    errors: Mutex<Vec<String>>,
 }
 
 impl ConsumerContext for Context {}
@@ -51,6 +54,7 @@ impl ClientContext for Context {
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.lock().expect(UNHARMED).push(format!("{error}: {reason}"));
         let KafkaError::Global(code) = error else { return };
         let refused = match code {
             Code::SSL | Code::Authentication => true,
@@ -59,7 +63,7 @@ impl ClientContext for Context {
             _ => false,
         };
         if refused {
-            *self.refused.lock().expect("nobody panics with it") = Some(code);
+            *self.refused.lock().expect(UNHARMED) = Some(code);
         }
     }
 
@@ -81,12 +85,13 @@ pub(super) fn ask_kafka(settings: &[(&str, &str)], token: Option<&str>, topic: &
         config.set(*name, *value);
     }
     config.set("reconnect.backoff.ms", "20").set("reconnect.backoff.max.ms", "100");
-    let context = Context { token: token.map(str::to_owned), refused: Mutex::default() };
+    let context =
+        Context { token: token.map(str::to_owned), refused: Mutex::default(), errors: Mutex::default() };
     let client: BaseConsumer<Context> = config.create_with_context(context)?;
     until("an answer of kafka", LIMIT, || {
-        // tokens and errors come this way
-        client.poll(Duration::ZERO);
-        if let Some(code) = *client.context().refused.lock().expect("nobody panics with it") {
+        // Tokens and errors come this way, after all log lines; in no time at all it would take a single one.
+        client.poll(Duration::from_millis(50));
+        if let Some(code) = *client.context().refused.lock().expect(UNHARMED) {
             return Ok(Some(Said::Refused(code)));
         }
         let Ok(metadata) = client.fetch_metadata(Some(topic), Duration::from_millis(200)) else {
@@ -95,6 +100,7 @@ pub(super) fn ask_kafka(settings: &[(&str, &str)], token: Option<&str>, topic: &
         let error = metadata.topics().iter().find_map(|topic| topic.error());
         Ok(Some(error.map_or(Said::Served, |code| Said::Denied(code.into()))))
     })
+    .with_context(|| format!("{:?}", client.context().errors.lock().expect(UNHARMED)))
 }
 
 /// How a client of the store, or of the token endpoint, sets up TLS.

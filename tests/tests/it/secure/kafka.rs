@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use plaudit_tests::stack::certificates::{Authority, Identity, Subject, Validity, bundle};
 use plaudit_tests::stack::security::PLAIN_USERS;
 use plaudit_tests::stack::tokens::AUDIENCE;
@@ -55,7 +55,7 @@ impl<'a> Client<'a> {
         if let Some((user, password)) = self.login {
             settings.extend([("sasl.username", user), ("sasl.password", password)]);
         }
-        ask_kafka(&settings, self.token, topic)
+        ask_kafka(&settings, self.token, topic).with_context(|| format!("no answer on {:?}", self.listener))
     }
 }
 
