@@ -9,14 +9,26 @@ const NAME: &str = "plaudit";
 const NAMESPACE: &str = "--namespace=plaudit-system";
 const TIMEOUT: &str = "--timeout=120s";
 
-/// Installs the chart, or brings what is there to these values and else the defaults; returns when its pods are ready.
+/// Installs the chart, or brings what is there to it, to these values and else the defaults; returns when its pods are ready.
 pub fn install(values: &[&str]) -> Result<String> {
+    bring(&chart::folder().display().to_string(), values)
+}
+
+/// The same with an older version of the chart, as far as objects tell: another version, and images with this tag.
+pub fn install_older(tag: &str) -> Result<String> {
+    let folder = chart::scratch()?.display().to_string();
     let chart = chart::folder().display().to_string();
+    let version = format!("--app-version={tag}");
+    helm()?.run(&["package", &chart, "--version=0.0.1", &version, "--destination", &folder])?;
+    bring(&format!("{folder}/plaudit-0.0.1.tgz"), &[])
+}
+
+fn bring(chart: &str, values: &[&str]) -> Result<String> {
     let mut arguments = vec![
         "upgrade",
         "--install",
         NAME,
-        &chart,
+        chart,
         NAMESPACE,
         "--create-namespace",
         "--reset-values",
