@@ -29,6 +29,8 @@ pub struct Settings<'a> {
     pub bootstrap_servers: String,
     pub store_address: String,
     pub poll_seconds: f64,
+    /// Where the pipeline's Secrets are, if it names any.
+    pub secrets: Option<&'a Path>,
 }
 
 /// A running `plaudit local`. Dropping it drains and ends it.
@@ -55,6 +57,9 @@ impl Fleet {
             .args([Path::new("--worker-binary"), &programs::find(settings.worker)?])
             .args([Path::new("--state-dir"), &directory.join("workers")])
             .args([Path::new("--status-file"), &status_file]);
+        if let Some(secrets) = settings.secrets {
+            command.args([Path::new("--secrets"), secrets]);
+        }
         let process = Process::spawn("plaudit local", command, &log, Lifetime::Tied)?;
         Ok(Self { process, status_file, log, directory })
     }
@@ -94,6 +99,11 @@ impl Fleet {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("could not read {path}")),
         }
+    }
+
+    /// What a worker said so far, which is called `w-0` or the like.
+    pub fn worker_log(&self, name: &str) -> String {
+        fs::read_to_string(self.directory.join("workers").join(format!("{name}.log"))).unwrap_or_default()
     }
 
     /// What it said so far.

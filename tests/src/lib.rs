@@ -14,5 +14,6 @@ pub mod played;
 pub mod programs;
 pub mod rivals;
 pub mod scene;
+pub mod secured;
 pub mod sim;
 pub mod stack;

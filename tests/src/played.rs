@@ -6,17 +6,18 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Api, Client, ResourceExt as _};
 use plaudit::children::WORKER_PORT;
+use plaudit_crds::worker::WorkerConfig;
 
 use crate::stack::kubernetes::kubelet::{Launch, Processes};
 
 /// A function that starts a pod's process.
 pub type Launcher = Box<dyn Fn(&Pod, Ipv4Addr) -> BoxFuture<'static, Result<Launch>> + Send + Sync>;
 
-/// Plays each pod by `binary`, with the configuration that its volume names, listening on the pod's own address. Files and logs lie in
-/// `directory`.
+/// Plays each pod by `binary`, with the configuration and the Secrets that its volumes name, listening on the pod's own address. Files and
+/// logs lie in `directory`. A Secret that changes later does not reach it.
 pub fn workers(client: Client, binary: PathBuf, directory: PathBuf) -> Processes<Launcher> {
     Processes(Box::new(move |pod, address| {
         let (client, binary, directory, pod) =
@@ -33,7 +34,7 @@ async fn launch(
     address: Ipv4Addr,
 ) -> Result<Launch> {
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
-    let maps: Api<ConfigMap> = Api::namespaced(client, &namespace);
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
     let map = volumes
         .filter_map(|volume| volume.config_map.as_ref())
@@ -42,9 +43,13 @@ async fn launch(
     let data = maps.get(&map.name).await?.data.unwrap_or_default();
     let text = data.get("worker.yaml").context("a ConfigMap without worker.yaml")?;
     // All pods share this machine's ports; each has an address of its own.
-    let text = text.replace(&format!("0.0.0.0:{WORKER_PORT}"), &format!("{address}:{WORKER_PORT}"));
+    let mut config = WorkerConfig::from_yaml(text)?;
+    config.http.address = format!("{address}:{WORKER_PORT}");
+    let secrets = directory.join(format!("{name}.secrets"));
+    config.secrets_directory = secrets.display().to_string();
+    mount(&Api::namespaced(client, &namespace), pod, &secrets).await?;
     let file = directory.join(format!("{name}.yaml"));
-    std::fs::write(&file, text)?;
+    std::fs::write(&file, config.to_yaml())?;
     let mut command = Command::new(binary);
     command.arg("--config").arg(&file).args(["--name", &name]);
     let port = u16::try_from(WORKER_PORT)?;
@@ -53,4 +58,22 @@ async fn launch(
         log: directory.join(format!("{name}.log")),
         ready: Some((SocketAddr::from((address, port)), "/readyz".to_owned())),
     })
+}
+
+/// Writes the keys that a pod's volumes name, a folder for each Secret; none for what does not exist, since all are optional.
+async fn mount(secrets: &Api<Secret>, pod: &Pod, directory: &Path) -> Result<()> {
+    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
+    for volume in volumes.filter_map(|volume| volume.secret.as_ref()) {
+        let name = volume.secret_name.as_deref().unwrap_or_default();
+        let folder = directory.join(name);
+        std::fs::create_dir_all(&folder)?;
+        let Some(secret) = secrets.get_opt(name).await? else { continue };
+        let data = secret.data.unwrap_or_default();
+        for item in volume.items.iter().flatten() {
+            if let Some(value) = data.get(&item.key) {
+                std::fs::write(folder.join(&item.path), &value.0)?;
+            }
+        }
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::mutation::Mutation;
 use crate::process;
+use crate::security::{Directory, KafkaCredentials, SecurityError};
 use crate::server;
 use crate::worker::{Running, Worker};
 
@@ -42,6 +43,8 @@ enum LogFormat {
 
 /// After a signal, leaving the group may take the drain deadline and this much.
 const LEAVING: Duration = Duration::from_secs(10);
+/// How often Secrets are looked at that cannot be used yet.
+const SECRETS: Duration = Duration::from_secs(2);
 /// Exit code for a configuration that cannot be used: starting again does not help.
 const BAD_CONFIG: u8 = 2;
 
@@ -68,7 +71,12 @@ pub fn main(mutation: Mutation) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = format!("{error:#}"), "worker failed");
+            match error.chain().find_map(|cause| cause.downcast_ref::<SecurityError>()) {
+                Some(SecurityError { reason, message }) => {
+                    tracing::error!(reason, because = message, "worker failed");
+                }
+                None => tracing::error!(error = format!("{error:#}"), "worker failed"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -97,6 +105,16 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
         .await
         .with_context(|| format!("http.address: cannot listen on {address}"))?;
     let bound = listener.local_addr().context("http.address")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (listener, early) = twice(listener).context("http.address")?;
+    let waiting =
+        tokio::spawn(server::serve(early, crate::http::waiting_router(), server::Limits::default()));
+    tokio::select! {
+        () = await_secrets(&config) => waiting.abort(),
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    }
     let Running { worker, mut ended } =
         Worker::start(config, args.name.as_deref(), mutation, stop.clone()).await?;
     if let Some(path) = &args.address_file {
@@ -106,8 +124,6 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
     let router = crate::http::router(worker);
     tokio::spawn(server::serve(listener, router, server::Limits::default()));
 
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -120,6 +136,28 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
         _ = terminate.recv() => anyhow::bail!("second signal: stopped at once"),
         _ = interrupt.recv() => anyhow::bail!("second signal: stopped at once"),
         () = tokio::time::sleep(deadline) => anyhow::bail!("not done within {} s: stopped", deadline.as_secs()),
+    }
+}
+
+/// The same socket for two servers, of which the first one ends before the second one begins.
+fn twice(listener: TcpListener) -> std::io::Result<(TcpListener, TcpListener)> {
+    let one = listener.into_std()?;
+    let other = one.try_clone()?;
+    Ok((TcpListener::from_std(one)?, TcpListener::from_std(other)?))
+}
+
+/// Waits until what `source.security` names can be used: a Secret may come after its pod, and a pod that ended instead would be started
+/// again ever later.
+async fn await_secrets(config: &WorkerConfig) {
+    let secrets = Directory(config.secrets_directory.clone().into());
+    let mut told = None;
+    while let Err(error) = KafkaCredentials::read(&config.source.security, &secrets) {
+        if told.as_ref() != Some(&error) {
+            let SecurityError { reason, message } = &error;
+            tracing::warn!(reason, because = message, "worker waits for its Secrets");
+            told = Some(error);
+        }
+        tokio::time::sleep(SECRETS).await;
     }
 }
 

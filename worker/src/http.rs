@@ -46,6 +46,19 @@ pub fn router(worker: Worker) -> Router {
         .with_state(Served { worker, players })
 }
 
+/// Endpoints of a worker that waits for its Secrets: alive, not ready.
+pub fn waiting_router() -> Router {
+    Router::new().route("/livez", get(alive)).route("/readyz", get(without_secrets))
+}
+
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+async fn without_secrets() -> (StatusCode, &'static str) {
+    (StatusCode::SERVICE_UNAVAILABLE, "the Secrets cannot be used yet\n")
+}
+
 /// Alive unless a lane or the poll thread is wedged; waiting for the store or for partitions is alive.
 async fn livez(State(served): State<Served>) -> Response {
     match wedged(served.worker.since_poll(), served.worker.slowest_step()) {

@@ -33,7 +33,7 @@ pub(crate) async fn follow(worker: Worker, secrets: Directory, stop: Cancellatio
             }
             Err(error) if told.as_ref() != Some(&error) => {
                 let SecurityError { reason, message } = &error;
-                tracing::warn!(reason, message, "new secrets refused; what was read before stays");
+                tracing::warn!(reason, because = message, "new secrets refused; what was read before stays");
                 told = Some(error);
             }
             Err(_) => {}

@@ -89,7 +89,9 @@ impl Worker {
         let secrets = Directory(config.secrets_directory.clone().into());
         let credentials = KafkaCredentials::read(&config.source.security, &secrets)?;
         let access = Access::new(&config.source.bootstrap_servers, credentials);
-        let connector = Connector::new(&config.store.address, &config.store.security, &secrets.0);
+        let store = &config.store;
+        let spare_key = format!("{}spare", store.key_prefix);
+        let connector = Connector::writing(&store.address, &store.security, &secrets.0, spare_key);
         let layout = Layout { key_prefix: config.store.key_prefix.clone(), buckets: config.store.buckets };
         let epoch = Instant::now();
         let partitions = partitions(&access, &config.source.topic).await;
@@ -98,7 +100,7 @@ impl Worker {
         let spawn = spawn_lane(&config, &metrics, (&connector, outbox), &layout, epoch, mutation, shares);
         let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
         let (context, requests) = GroupContext::new(
-            &config.source.topic,
+            (&config.source.topic, &config.source.consumer_group),
             Link::new(&access),
             metrics.clone(),
             drain_deadline,

@@ -45,6 +45,8 @@ pub struct Watch {
     monitors: Arc<Shared>,
     place: Arc<Place>,
     access: Arc<Access>,
+    topic: String,
+    group: String,
     id: u64,
     answers: watch::Receiver<(SourceState, Instant)>,
 }
@@ -119,7 +121,8 @@ impl Monitors {
         handle.send(Order::Watch { id, spec, answer });
         let access = handle.access.clone();
         drop(clusters);
-        Watch { monitors: Arc::clone(&self.0), place, access, id, answers }
+        let (topic, group) = (source.topic.clone(), source.consumer_group.clone());
+        Watch { monitors: Arc::clone(&self.0), place, access, topic, group, id, answers }
     }
 
     /// What all monitors did so far.
@@ -143,18 +146,24 @@ impl Monitors {
 
 impl Watch {
     /// The last answer and its age. An answer that stays the same gets younger with each poll that confirms it. Where there is none
-    /// because Kafka does not let us in, it says so.
+    /// because Kafka does not let us in, or denies us topic or group, it says so.
     #[must_use]
     pub fn last(&self) -> (SourceState, Duration) {
         let (state, asked) = self.answers.borrow().clone();
-        let is_silent = match &state {
-            SourceState::NotAsked | SourceState::Failed { .. } => true,
-            SourceState::Found(topic) => topic.is_silent(),
+        let (reason, is_silent) = match &state {
+            SourceState::NotAsked => (None, true),
+            SourceState::Failed { reason, .. } => (Some(*reason), true),
+            SourceState::Found(topic) => (topic.trouble().map(|(reason, _)| reason), topic.is_silent()),
         };
-        match self.access.trouble() {
-            Some(SecurityError { reason, message }) if is_silent => {
-                (SourceState::Failed { reason, message }, Duration::ZERO)
+        let failed = |SecurityError { reason, message }| SourceState::Failed { reason, message };
+        match (reason, self.access.trouble()) {
+            (Some("TopicUnauthorized"), _) => {
+                (failed(self.access.topic_denied(&self.topic)), asked.elapsed())
             }
+            (Some("GroupUnauthorized"), _) => {
+                (failed(self.access.group_denied(&self.group)), asked.elapsed())
+            }
+            (_, Some(trouble)) if is_silent => (failed(trouble), Duration::ZERO),
             _ => (state, asked.elapsed()),
         }
     }

@@ -258,7 +258,7 @@ impl<'a> Case<'a> {
 const GOOD: &str = r#"{"uin": 7, "items": [{"type": 1, "value": 5}]}"#;
 const BAD: &str = "{";
 
-async fn played_bed(name: &str) -> Result<(Bed, Kubelet, tempfile::TempDir)> {
+pub async fn played_bed(name: &str) -> Result<(Bed, Kubelet, tempfile::TempDir)> {
     let bed = Bed::start(name).await?;
     let directory = tempfile::tempdir()?;
     let worker = programs::find("worker-under-test")?;

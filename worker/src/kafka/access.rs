@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::complaint::{Complaint, complaint};
+use super::complaint::{Complaint, GROUP_DENIED, complaint, group_denied, topic_denied};
 use super::config::reader_config;
 use super::link::LinkContext;
 use crate::lane::lock;
@@ -20,6 +20,9 @@ const MEMORY: Duration = Duration::from_secs(45);
 
 /// A closer look at a failed handshake takes no longer.
 const PATIENCE: Duration = Duration::from_secs(6);
+
+/// Bootstrap servers that are looked at where no broker answers: one would do.
+const LOOKED_AT: usize = 3;
 
 /// One cluster and the rights to talk to it.
 #[derive(Debug)]
@@ -124,7 +127,11 @@ impl Access {
     #[must_use]
     pub fn trouble(&self) -> Option<SecurityError> {
         let trouble = lock(&self.trouble);
-        trouble.as_ref().filter(|(_, since)| since.elapsed() < MEMORY).map(|(trouble, _)| trouble.clone())
+        // The client says once that it may not join its group; an assignment ends that.
+        let stands = |trouble: &SecurityError, since: &Instant| {
+            trouble.reason == GROUP_DENIED || since.elapsed() < MEMORY
+        };
+        trouble.as_ref().filter(|(trouble, since)| stands(trouble, since)).map(|(trouble, _)| trouble.clone())
     }
 
     /// To be told each error of a client, with the client's own words.
@@ -133,8 +140,38 @@ impl Access {
         match complaint(error, text, &credentials) {
             None => {}
             Some(Complaint::Known(trouble)) => self.remember(trouble),
-            Some(Complaint::Handshake { peer, otherwise }) => self.look(peer, otherwise, credentials),
+            Some(Complaint::Handshake { peer, otherwise }) => {
+                self.look(vec![peer], Some(otherwise), credentials);
+            }
+            // A port with TLS meets a client without it, or the other way round; or a client certificate is missing. Brokers that answered
+            // once are merely down.
+            Some(Complaint::Silence) if !self.is_reached() => {
+                let peers = self.servers.split(',').take(LOOKED_AT).map(str::to_owned).collect();
+                self.look(peers, None, credentials);
+            }
+            Some(Complaint::Silence) => {}
         }
+    }
+
+    /// To be told an error of a consumer of `topic` in `group`: whether it lacks a right to either.
+    pub fn note_denial(&self, error: &KafkaError, topic: &str, group: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::TopicAuthorizationFailed) => self.remember(self.topic_denied(topic)),
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => self.remember(self.group_denied(group)),
+            _ => {}
+        }
+    }
+
+    /// What is said where Kafka denies us a topic.
+    #[must_use]
+    pub fn topic_denied(&self, topic: &str) -> SecurityError {
+        topic_denied(&self.credentials().login, topic)
+    }
+
+    /// What is said where Kafka denies us a consumer group.
+    #[must_use]
+    pub fn group_denied(&self, group: &str) -> SecurityError {
+        group_denied(&self.credentials().login, group)
     }
 
     /// A token for a client that asks for one; waits for the authorization server.
@@ -155,20 +192,27 @@ impl Access {
     fn remember(&self, trouble: SecurityError) {
         let mut last = lock(&self.trouble);
         if last.as_ref().is_none_or(|(known, _)| *known != trouble) {
-            tracing::warn!(reason = trouble.reason, message = trouble.message, "Kafka lets us not in");
+            tracing::warn!(reason = trouble.reason, because = trouble.message, "Kafka does not let us in");
         }
         *last = Some((trouble, Instant::now()));
     }
 
-    /// Looks at a failed handshake more closely, on a thread of its own, one at a time.
-    fn look(self: &Arc<Self>, peer: String, otherwise: SecurityError, credentials: Arc<KafkaCredentials>) {
+    /// Looks at failed handshakes more closely, on a thread of its own, one at a time.
+    fn look(
+        self: &Arc<Self>,
+        peers: Vec<String>,
+        otherwise: Option<SecurityError>,
+        credentials: Arc<KafkaCredentials>,
+    ) {
         if self.diagnosing.swap(true, Ordering::AcqRel) {
             return;
         }
         let access = self.clone();
         let look = move || {
-            let found = diagnose(&peer, credentials.tls.as_ref());
-            access.remember(found.unwrap_or(otherwise));
+            let found = peers.iter().find_map(|peer| diagnose(peer, credentials.tls.as_ref()));
+            if let Some(trouble) = found.or(otherwise) {
+                access.remember(trouble);
+            }
             access.diagnosing.store(false, Ordering::Release);
         };
         if std::thread::Builder::new().name("diagnose".to_owned()).spawn(look).is_err() {

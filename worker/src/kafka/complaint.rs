@@ -11,7 +11,12 @@ pub(super) enum Complaint {
     Known(SecurityError),
     /// A handshake with `peer` (host:port) failed; what to say if a closer look finds nothing.
     Handshake { peer: String, otherwise: SecurityError },
+    /// No connection came about or stayed, without a word of the broker.
+    Silence,
 }
+
+/// The reason of [`group_denied`].
+pub(super) const GROUP_DENIED: &str = "GroupUnauthorized";
 
 /// `text` is what the client says besides the error.
 pub(super) fn complaint(error: &KafkaError, text: &str, credentials: &KafkaCredentials) -> Option<Complaint> {
@@ -25,21 +30,13 @@ pub(super) fn complaint(error: &KafkaError, text: &str, credentials: &KafkaCrede
             }
             let said = said.strip_prefix("SASL authentication error: ").unwrap_or(said);
             let said = said.split(" (after ").next().unwrap_or(said);
-            let who = who(&credentials.login);
-            known("AuthenticationFailed", format!("{peer} does not let in {who}: {said}"))
+            let (who, next) = (who(&credentials.login), after_refusal(&credentials.login));
+            known("AuthenticationFailed", format!("{peer} does not let in {who} ({said}); {next}"))
         }
         RDKafkaErrorCode::SSL => handshake(peer, said),
-        RDKafkaErrorCode::BrokerTransportFailure if said.contains("security.protocol") => {
-            handshake(peer, said)
+        RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown => {
+            Some(Complaint::Silence)
         }
-        RDKafkaErrorCode::TopicAuthorizationFailed => known(
-            "TopicUnauthorized",
-            format!("{} may not read the topic; it needs Read and Describe on it", who(&credentials.login)),
-        ),
-        RDKafkaErrorCode::GroupAuthorizationFailed => known(
-            "GroupUnauthorized",
-            format!("{} may not use the consumer group; it needs Read on it", who(&credentials.login)),
-        ),
         RDKafkaErrorCode::ClusterAuthorizationFailed => known(
             "ClusterUnauthorized",
             format!("{} may not do that in the cluster", who(&credentials.login)),
@@ -54,10 +51,33 @@ fn handshake(peer: &str, said: &str) -> Option<Complaint> {
     Some(Complaint::Handshake { peer: peer.to_owned(), otherwise })
 }
 
+/// Nobody lets us read `topic`.
+pub(super) fn topic_denied(login: &Login, topic: &str) -> SecurityError {
+    let who = who(login);
+    let message = format!("{who} may not read topic {topic}; allow it the operation Read on that topic");
+    SecurityError::new("TopicUnauthorized", message)
+}
+
+/// Nobody lets us into the consumer group `group`.
+pub(super) fn group_denied(login: &Login, group: &str) -> SecurityError {
+    let who = who(login);
+    let message =
+        format!("{who} may not use consumer group {group}; allow it the operation Read on that group");
+    SecurityError::new(GROUP_DENIED, message)
+}
+
+fn after_refusal(login: &Login) -> &'static str {
+    match login {
+        Login::None => "name a user in security.sasl",
+        Login::Password { .. } => "correct security.sasl.username or the password in its Secret",
+        Login::Token(_) => "see which issuer, audience and scope it expects of tokens",
+    }
+}
+
 /// The user, as far as we know it.
 fn who(login: &Login) -> String {
     match login {
-        Login::None => "us".to_owned(),
+        Login::None => "our user".to_owned(),
         Login::Password { username, .. } => format!("user {username}"),
         Login::Token(client) => format!("client {}", client.client_id),
     }
@@ -98,7 +118,7 @@ mod tests {
                 "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed due to invalid credentials with SASL mechanism SCRAM-SHA-512 (after 301ms in state AUTH_REQ)",
                 Some(Complaint::Known(SecurityError::new(
                     "AuthenticationFailed",
-                    "kafka:9093 does not let in user plaudit: Authentication failed due to invalid credentials with SASL mechanism SCRAM-SHA-512",
+                    "kafka:9093 does not let in user plaudit (Authentication failed due to invalid credentials with SASL mechanism SCRAM-SHA-512); correct security.sasl.username or the password in its Secret",
                 ))),
             ),
             (
@@ -112,19 +132,11 @@ mod tests {
                     ),
                 }),
             ),
-            (
-                KafkaError::MessageConsumption(RDKafkaErrorCode::GroupAuthorizationFailed),
-                "",
-                Some(Complaint::Known(SecurityError::new(
-                    "GroupUnauthorized",
-                    "user plaudit may not use the consumer group; it needs Read on it",
-                ))),
-            ),
-            (error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down", None),
+            (error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down", Some(Complaint::Silence)),
             (
                 error(RDKafkaErrorCode::BrokerTransportFailure),
                 "kafka:9092/1: Connect to ipv4#127.0.0.1:1 failed",
-                None,
+                Some(Complaint::Silence),
             ),
         ];
 

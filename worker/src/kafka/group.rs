@@ -61,6 +61,7 @@ pub struct GroupContext {
     lanes: Mutex<HashMap<i32, LaneHandle>>,
     spawn: SpawnLane,
     pub(super) topic: Arc<str>,
+    pub(super) group: Arc<str>,
     pub(super) link: Link,
     pub(super) metrics: Arc<Metrics>,
     drain_deadline: Duration,
@@ -79,9 +80,9 @@ impl std::fmt::Debug for GroupContext {
 }
 
 impl GroupContext {
-    /// The context and what its poll thread serves.
+    /// The context of a consumer of `topic` in `group`, and what its poll thread serves.
     pub fn new(
-        topic: &str,
+        (topic, group): (&str, &str),
         link: Link,
         metrics: Arc<Metrics>,
         drain_deadline: Duration,
@@ -93,6 +94,7 @@ impl GroupContext {
             lanes: Mutex::new(HashMap::new()),
             spawn,
             topic: topic.into(),
+            group: group.into(),
             link,
             metrics,
             drain_deadline: drain_deadline.min(MAX_DRAIN),

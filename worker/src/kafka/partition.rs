@@ -93,6 +93,15 @@ impl Partition {
         }
     }
 
+    /// The client reported this in the place of a record.
+    fn failed(&self, error: &KafkaError) -> SourceError {
+        if let Some(consumer) = self.consumer.upgrade() {
+            let context = consumer.context();
+            context.link.access().note_denial(error, &context.topic, &context.group);
+        }
+        SourceError::Kafka(error.to_string())
+    }
+
     fn list(topic: &str, partition: i32, offset: Offset) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, offset)?;
@@ -109,7 +118,7 @@ impl Source for Partition {
             return Err(SourceError::Kafka("a record was delivered beside the partition's queue".into()));
         }
         while let Some(fetched) = self.fetched.next() {
-            let record = fetched.map_err(|error| SourceError::Kafka(error.to_string()))?;
+            let record = fetched.map_err(|error| self.failed(&error))?;
             if record.view(&mut *take).is_break() {
                 break;
             }

@@ -105,7 +105,9 @@ fn poll(consumer: &Consumer, complaint: &mut Option<(KafkaError, Instant)>) -> R
         }
         Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => return Err(error),
         Some(Err(error)) => {
-            consumer.context().link.note(&error, "");
+            let context = consumer.context();
+            context.link.note(&error, "");
+            context.link.access().note_denial(&error, &context.topic, &context.group);
             let known =
                 complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
             if !known {

@@ -46,8 +46,13 @@ fn member(servers: &str) -> (Arc<Consumer>, Requests, Receiver<Partition>) {
         runtime.spawn(lane).abort_handle()
     });
     let metrics = Arc::new(Metrics::new().unwrap());
-    let (context, requests) =
-        GroupContext::new(TOPIC, Link::new(&Access::plain(servers)), metrics, Duration::ZERO, spawn);
+    let (context, requests) = GroupContext::new(
+        (TOPIC, "group"),
+        Link::new(&Access::plain(servers)),
+        metrics,
+        Duration::ZERO,
+        spawn,
+    );
     let consumer: BaseConsumer<GroupContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("group.id", "g")

@@ -102,7 +102,7 @@ impl LaneContext {
             tracing::warn!(
                 partition = self.shared.partition,
                 reason = reason.as_str(),
-                message,
+                because = message,
                 "lane waits"
             );
         }

@@ -24,7 +24,7 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
         match halt {
             Halt::Stopped => return Err(Halt::Stopped),
             Halt::Restart { message } => {
-                tracing::warn!(partition, message, "lane starts again");
+                tracing::warn!(partition, because = message, "lane starts again");
                 let delay = self.backoff.next_delay();
                 lane.pause(delay).await?;
             }
@@ -32,7 +32,7 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
                 tracing::error!(
                     partition,
                     reason = reason.as_str(),
-                    message,
+                    because = message,
                     "lane stopped; it needs attention"
                 );
                 lane.shared.set_state_because(LaneState::Stopped, reason, message);

@@ -13,6 +13,8 @@ use super::{SecurityError, TlsMaterial, tls};
 
 /// For each step of a try.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Names who is trusted, in both `source` and `store`.
+const CA: &str = "security.tls.ca";
 /// With TLS 1.3 a server says only after the handshake what it thinks of our certificate.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 
@@ -35,36 +37,47 @@ pub fn diagnose(peer: &str, material: Option<&TlsMaterial>) -> Option<SecurityEr
             stream.get_ref().set_read_timeout(Some(AFTERTHOUGHT)).ok()?;
             match stream.ssl_read(&mut [0]) {
                 Err(error) if error.ssl_error().is_some() => {
-                    Some(refused(peer, &error, X509VerifyResult::OK))
+                    Some(refused(peer, &error, X509VerifyResult::OK, material, CA))
                 }
                 Ok(_) | Err(_) => None,
             }
         }
         Err(HandshakeError::Failure(failed)) => {
-            Some(refused(peer, failed.error(), failed.ssl().verify_result()))
+            Some(refused(peer, failed.error(), failed.ssl().verify_result(), material, CA))
         }
         Err(HandshakeError::SetupFailure(_) | HandshakeError::WouldBlock(_)) => None,
     }
 }
 
-/// What a failed handshake with `peer` means; `verified` is what became of the server's certificate.
-pub(crate) fn refused(peer: &str, error: &Error, verified: X509VerifyResult) -> SecurityError {
+/// What a failed handshake with `peer` means; `verified` is what became of the server's certificate, `ca` the field that names who is
+/// trusted.
+pub(crate) fn refused(
+    peer: &str,
+    error: &Error,
+    verified: X509VerifyResult,
+    material: &TlsMaterial,
+    ca: &str,
+) -> SecurityError {
     if verified != X509VerifyResult::OK {
-        return of_certificate(peer, verified);
+        return of_certificate(peer, verified, ca);
     }
     let said = error.ssl_error().map(tls::said).unwrap_or_default();
     let (reason, message) = if said.contains("alert") {
-        ("ClientCertificateRefused", of_alert(peer, &said))
+        ("ClientCertificateRefused", of_alert(peer, &said, material.own.is_some()))
     } else if said.is_empty() || is_no_tls(&said) {
-        let what = if said.is_empty() { "ended the handshake" } else { "does not answer in TLS" };
-        (
-            "TlsNotOffered",
-            format!("{peer} {what}: this port has no TLS; use the one that has, or remove security.tls"),
-        )
+        return no_tls(peer);
     } else {
         ("TlsFailed", format!("no TLS connection to {peer}: {said}"))
     };
     SecurityError::new(reason, message)
+}
+
+/// A port without TLS.
+pub(crate) fn no_tls(peer: &str) -> SecurityError {
+    let message = format!(
+        "{peer} does not answer in TLS: this port has no TLS; use the one that has, or remove security.tls"
+    );
+    SecurityError::new("TlsNotOffered", message)
 }
 
 /// The host of host:port, without the brackets of an IPv6 address.
@@ -73,7 +86,7 @@ pub(crate) fn host(peer: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-fn of_certificate(peer: &str, verified: X509VerifyResult) -> SecurityError {
+fn of_certificate(peer: &str, verified: X509VerifyResult, ca: &str) -> SecurityError {
     // The codes of OpenSSL's x509_vfy.h.
     let (reason, what) = match verified.as_raw() {
         9 => ("TlsCertificateNotYetValid", "is not valid yet; check the clocks, or wait"),
@@ -82,10 +95,12 @@ fn of_certificate(peer: &str, verified: X509VerifyResult) -> SecurityError {
             "TlsHostnameMismatch",
             "names another host; use a name that is in it, or give the server one with this name",
         ),
-        2 | 18 | 19 | 20 | 21 => (
-            "TlsUnknownAuthority",
-            "is of an authority that is not trusted; put that one's certificate into the Secret of security.tls.ca",
-        ),
+        2 | 18 | 19 | 20 | 21 => {
+            let message = format!(
+                "the certificate of {peer} is of an authority that is not trusted; put that one's certificate into the Secret of {ca}"
+            );
+            return SecurityError::new("TlsUnknownAuthority", message);
+        }
         _ => {
             let message = format!("the certificate of {peer} is refused: {}", verified.error_string());
             return SecurityError::new("TlsFailed", message);
@@ -94,17 +109,19 @@ fn of_certificate(peer: &str, verified: X509VerifyResult) -> SecurityError {
     SecurityError::new(reason, format!("the certificate of {peer} {what}"))
 }
 
-fn of_alert(peer: &str, said: &str) -> String {
-    let next = if said.contains("required") || said.contains("handshake failure") {
-        "it asks for a client certificate; name one in security.tls.certificate"
+/// `shown`: it has seen a certificate of ours.
+fn of_alert(peer: &str, said: &str, shown: bool) -> String {
+    // OpenSSL's releases differ in what stands before.
+    let said = said.split_once("alert ").map_or(said, |(_, alert)| alert);
+    if !shown {
+        format!("{peer} asks for a client certificate; name one in security.tls.certificate")
     } else if said.contains("expired") {
-        "our certificate has expired; write a new one"
+        format!("{peer} finds our certificate expired; write a new one, and check the clocks")
     } else if said.contains("unknown ca") {
-        "it does not trust the authority of our certificate; take one that it knows"
+        format!("{peer} does not trust the authority of our certificate; take one that it knows")
     } else {
-        "it does not accept our certificate; see its log"
-    };
-    format!("{peer} refused us ({said}): {next}")
+        format!("{peer} does not accept our certificate ({said}); see its log, and whom it trusts")
+    }
 }
 
 fn is_no_tls(said: &str) -> bool {

@@ -98,7 +98,8 @@ async fn fetch(client: &OAuthClient) -> Result<Token, SecurityError> {
         .map_err(|error| unreachable(&error))?;
     let mut stream = SslStream::new(ssl, stream).map_err(|error| unreachable(&error))?;
     if let Err(error) = Pin::new(&mut stream).connect().await {
-        return Err(diagnose::refused(&peer, &error, stream.ssl().verify_result()));
+        let verified = stream.ssl().verify_result();
+        return Err(diagnose::refused(&peer, &error, verified, &client.tls, "security.sasl.oauth.ca"));
     }
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -163,7 +164,10 @@ fn token(
 
 fn unreachable(client: &OAuthClient, error: &str) -> SecurityError {
     let endpoint = &client.token_endpoint;
-    SecurityError::new("TokenEndpointUnreachable", format!("no token from {endpoint}: {error}"))
+    SecurityError::new(
+        "TokenEndpointUnreachable",
+        format!("no token from {endpoint}: {error}; check tokenEndpoint"),
+    )
 }
 
 /// Authority and path of an https URL, whose form was checked.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use plaudit_crds::security::StoreSecurity;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
-use tokio::io::{AsyncRead, AsyncWrite};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
@@ -38,6 +38,8 @@ struct Server {
     security: StoreSecurity,
     /// Read again for each connection, so that new passwords and certificates need no restart.
     secrets: Directory,
+    /// A key that nobody uses, for those who write.
+    spare_key: Option<String>,
     trouble: Mutex<Option<(SecurityError, Instant)>>,
     eviction: Mutex<Option<Eviction>>,
 }
@@ -59,10 +61,21 @@ impl Connector {
     /// `address` is host:port; `secrets` has a folder for each Secret that `security` names. Nothing is connected yet.
     #[must_use]
     pub fn new(address: &str, security: &StoreSecurity, secrets: &Path) -> Self {
+        Self::with(address, security, secrets, None)
+    }
+
+    /// The same for those who write. Each new connection tries on `spare_key`, which nobody uses, whether it has the rights.
+    #[must_use]
+    pub fn writing(address: &str, security: &StoreSecurity, secrets: &Path, spare_key: String) -> Self {
+        Self::with(address, security, secrets, Some(spare_key))
+    }
+
+    fn with(address: &str, security: &StoreSecurity, secrets: &Path, spare_key: Option<String>) -> Self {
         Self(Arc::new(Server {
             address: address.to_owned(),
             security: security.clone(),
             secrets: Directory(secrets.to_owned()),
+            spare_key,
             trouble: Mutex::default(),
             eviction: Mutex::default(),
         }))
@@ -99,7 +112,7 @@ impl Connector {
             tracing::warn!(
                 address = self.0.address,
                 reason = news.reason(),
-                message = news.message(),
+                because = news.message(),
                 "store settings"
             );
         }
@@ -129,7 +142,7 @@ impl Connector {
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
         let connected = match tokio::time::timeout(CONNECT_TIMEOUT, self.try_connect()).await {
             Ok(connected) => connected,
-            Err(_) => Err(StoreError::Silent { seconds: CONNECT_TIMEOUT.as_secs() }),
+            Err(_) => Err(self.silent().await),
         };
         match &connected {
             Ok(_) => drop(lock(&self.0.trouble).take()),
@@ -153,7 +166,8 @@ impl Connector {
             .and_then(|ssl| SslStream::new(ssl, stream));
         let mut stream = ssl.map_err(|error| SecurityError::new("TlsFailed", error.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
-            return Err(security::refused(address, &error, stream.ssl().verify_result()).into());
+            let verified = stream.ssl().verify_result();
+            return Err(security::refused(address, &error, verified, tls, "security.tls.ca").into());
         }
         self.log_in(stream, &credentials).await
     }
@@ -162,22 +176,26 @@ impl Connector {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let mut info = RedisConnectionInfo::default();
-        if let Some(username) = &credentials.username {
-            info = info.set_username(username);
-        }
-        if let Some(password) = &credentials.password {
-            info = info.set_password(password.reveal());
-        }
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_write_backpressure_boundary(WRITE_BUFFER_BYTES);
-        let connected = MultiplexedConnection::new_with_config(&info, stream, config).await;
+        let connected =
+            MultiplexedConnection::new_with_config(&RedisConnectionInfo::default(), stream, config).await;
         let (mut connection, driver) = match connected {
             Ok(connected) => connected,
             Err(error) => return Err(self.refused(error).await),
         };
         tokio::spawn(driver);
+        if let Some(password) = &credentials.password {
+            // Not left to the library, which does not tell what the server says.
+            let mut login = redis::cmd("AUTH");
+            if let Some(username) = &credentials.username {
+                login.arg(username);
+            }
+            if let Err(error) = login.arg(password.reveal()).exec_async(&mut connection).await {
+                return Err(self.refused(error).await);
+            }
+        }
         let mut shas = Vec::new();
         for script in [BATCH, REPLACE_FENCE] {
             let sha = redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(&mut connection).await;
@@ -187,6 +205,12 @@ impl Connector {
             }
         }
         let [batch, replace_fence] = <[String; 2]>::try_from(shas).map_err(|_| StoreError::Answer)?;
+        if let Some(key) = &self.0.spare_key {
+            let tried = try_on(key, &replace_fence, &mut connection).await;
+            if let Err(error) = tried {
+                return Err(self.refused(error).await);
+            }
+        }
         Ok(Live { connection, batch, replace_fence })
     }
 
@@ -208,26 +232,45 @@ impl Connector {
         StoreError::Connect(error)
     }
 
+    /// Why the server said nothing: one without TLS waits for the end of a line, which a handshake need not have.
+    async fn silent(&self) -> StoreError {
+        let address = &self.0.address;
+        let encrypts = self.0.security.tls.is_some();
+        match tokio::time::timeout(CONNECT_TIMEOUT, answers_in_clear(address)).await {
+            Ok(Ok(true)) if encrypts => security::no_tls(address).into(),
+            _ => StoreError::Silent { seconds: CONNECT_TIMEOUT.as_secs() },
+        }
+    }
+
     fn of_server(&self, error: &RedisError) -> Option<SecurityError> {
-        let (address, said) = (&self.0.address, error.to_string());
+        let address = &self.0.address;
         let user = self.0.security.username.as_deref().unwrap_or("default");
-        let has = |sign: &str| said.contains(sign);
-        let (reason, message) = if has("NOAUTH") || has("HELLO must be called") {
+        let (code, said) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
+        let (reason, message) = if code == "NOAUTH" {
             ("AuthenticationFailed", format!("{address} asks for a password; name it in security.password"))
-        } else if has("without any password configured") {
+        } else if said.contains("without any password configured") {
             let message = format!(
                 "{address} has no password for user {user}; remove security.password, or set one there"
             );
             ("AuthenticationFailed", message)
-        } else if has("WRONGPASS") || has("invalid password") {
+        } else if code == "WRONGPASS" || said.contains("invalid password") {
             let message = format!(
-                "{address} does not let in user {user}: the password is wrong, or there is no such user"
+                "{address} does not let in user {user}: the password is wrong, or there is no such user; correct security.username or the password in its Secret"
             );
             ("AuthenticationFailed", message)
-        } else if has("NOPERM") {
-            // The server names the command or the key, which is no secret.
-            let detail = error.detail().unwrap_or(&said);
-            ("Unauthorized", format!("user {user} of {address} lacks a right: {detail}"))
+        } else if code == "NOPERM" || said.contains("user executing the script can't") {
+            let in_script = said.contains("executing the script");
+            let what = match said.split('\'').nth(1).filter(|_| !in_script) {
+                Some(command) if said.contains("command") => {
+                    format!("run {command}; allow it all commands that workers need")
+                }
+                _ if said.contains("key") => {
+                    "use keys that begin with keyPrefix; allow it all of them".to_owned()
+                }
+                _ => "run all of the scripts; allow it all commands that workers need".to_owned(),
+            };
+            let message = format!("user {user} of {address} may not {what}");
+            ("Unauthorized", message)
         } else {
             return None;
         };
@@ -237,8 +280,42 @@ impl Connector {
     fn remember(&self, trouble: &SecurityError) {
         let mut last = lock(&self.0.trouble);
         if last.as_ref().is_none_or(|(known, _)| known != trouble) {
-            tracing::warn!(reason = trouble.reason, message = trouble.message, "the store lets us not in");
+            tracing::warn!(
+                reason = trouble.reason,
+                because = trouble.message,
+                "the store does not let us in"
+            );
         }
         *last = Some((trouble.clone(), Instant::now()));
     }
+}
+
+/// Whether a server answers without TLS, if only that it does not let us in.
+async fn answers_in_clear(address: &str) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"PING\r\n").await?;
+    Ok(matches!(stream.read_u8().await?, b'+' | b'-'))
+}
+
+/// Runs, to no effect, what workers run on a key that nobody uses. What the batch script runs last matters most: a user without the right
+/// to that would leave scripts half done, and chunks that expire.
+async fn try_on(
+    key: &str,
+    replace_fence: &str,
+    connection: &mut MultiplexedConnection,
+) -> Result<(), RedisError> {
+    let mut tries = redis::pipe();
+    for command in ["GET", "MGET", "EXISTS", "PERSIST", "UNLINK"] {
+        tries.cmd(command).arg(key);
+    }
+    // Only if it exists.
+    tries.cmd("SET").arg(key).arg("").arg("XX");
+    // Only if it has this value.
+    tries.cmd("EVALSHA").arg(replace_fence).arg(1).arg(key).arg("none").arg("");
+    for answer in connection.send_packed_commands(&tries, 0, tries.len()).await? {
+        if let Value::ServerError(error) = answer {
+            return Err(error.into());
+        }
+    }
+    Ok(())
 }
