@@ -29,7 +29,10 @@ pub(super) fn complaint(error: &KafkaError, text: &str, credentials: &KafkaCrede
             known("AuthenticationFailed", format!("{peer} does not let in {who}: {said}"))
         }
         RDKafkaErrorCode::SSL => handshake(peer, said),
-        RDKafkaErrorCode::BrokerTransportFailure if said.contains("security.protocol") => {
+        // With TLS 1.3 a server says only after the handshake what it thinks of our certificate.
+        RDKafkaErrorCode::BrokerTransportFailure
+            if said.contains("security.protocol") || said.contains("SSL alert") =>
+        {
             handshake(peer, said)
         }
         RDKafkaErrorCode::TopicAuthorizationFailed => known(

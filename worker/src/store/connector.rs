@@ -219,7 +219,7 @@ impl Connector {
                 "{address} has no password for user {user}; remove security.password, or set one there"
             );
             ("AuthenticationFailed", message)
-        } else if has("WRONGPASS") || has("invalid password") {
+        } else if has("WRONGPASS") || has("invalid password") || has("AuthenticationFailed") {
             let message = format!(
                 "{address} does not let in user {user}: the password is wrong, or there is no such user"
             );
