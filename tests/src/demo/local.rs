@@ -23,6 +23,8 @@ impl Local {
             bootstrap_servers: stack.kafka.bootstrap(),
             store_address: stack.valkey.address(),
             poll_seconds: 1.0,
+            secrets: None,
+            log: None,
         })?;
         Ok(Self(fleet))
     }

@@ -139,6 +139,8 @@ impl ExampleFile {
             bootstrap_servers: scene.kafka.bootstrap(),
             store_address: scene.valkey.address(),
             poll_seconds: 0.2,
+            secrets: None,
+            log: None,
         }
     }
 }

@@ -40,6 +40,8 @@ impl<'a> Twins<'a> {
             bootstrap_servers: local.spec.source.bootstrap_servers.clone(),
             store_address: local.spec.store.addresses[0].clone(),
             poll_seconds: 0.5,
+            secrets: None,
+            log: None,
         })?;
         Ok(Self { bed, name: name.to_owned(), fleet })
     }
