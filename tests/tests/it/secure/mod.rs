@@ -2,5 +2,7 @@
 
 mod client;
 mod kafka;
+mod memory;
+mod rotation;
 mod store;
 mod tokens;
