@@ -12,4 +12,5 @@ mod pipelines;
 mod rights;
 mod rules;
 mod same;
+mod secrets;
 mod storm;
