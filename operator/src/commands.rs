@@ -78,6 +78,7 @@ pub(crate) struct Mistake(#[from] anyhow::Error);
 /// Runs the command that was typed.
 #[must_use]
 pub fn main() -> ExitCode {
+    plaudit_worker::process::hide_memory();
     let matches = Cli::command().get_matches();
     let result = Cli::from_arg_matches(&matches)
         .map_err(anyhow::Error::from)

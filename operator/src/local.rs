@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::observe::{LagWatch, Monitors, Settings};
-use crate::security::Credentials;
+use crate::security::{Credentials, certificates};
 use crate::snapshot::Snapshot;
 use ask::{Answer, ask_worker, rebalances};
 pub use error::LocalError;
@@ -71,8 +71,10 @@ struct Runner {
     monitors: Monitors,
     lag: Option<LagWatch>,
     secrets: Directory,
-    /// The certificates that workers have to have, if any.
+    /// The certificates that workers have to have, if any: those that have worked last.
     certificates: Option<String>,
+    /// The certificates that a worker would find now.
+    found_certificates: Option<String>,
     status_file: Option<PathBuf>,
     fleet: Fleet,
     processes: BTreeMap<u32, Process>,
@@ -96,6 +98,7 @@ impl Runner {
             lag: None,
             secrets: options.secrets,
             certificates: None,
+            found_certificates: None,
             worker_binary: options.worker_binary,
             status_file: options.status_file,
             fleet: Fleet::new(drain),
@@ -177,7 +180,13 @@ impl Runner {
 
     fn start_worker(&mut self, index: u32) {
         let name = worker_name(index);
-        match Process::start(&self.worker_binary, &name, &self.config, &self.dir, self.certificates.clone()) {
+        match Process::start(
+            &self.worker_binary,
+            &name,
+            &self.config,
+            &self.dir,
+            self.found_certificates.clone(),
+        ) {
             Ok(process) => {
                 tracing::info!(worker = name, pid = process.pid(), log = %self.dir.log(&name).display(), "worker started");
                 self.fleet.started(index, process.pid(), self.now());
@@ -196,15 +205,18 @@ impl Runner {
         }
     }
 
-    /// Ends one worker whose Kafka client was made with other certificates, once all of them are ready: its place is taken by a new one.
+    /// Ends one worker whose Kafka client was made with other certificates, once all others are ready: its place is taken by a new one.
+    /// Certificates that do not work replace none.
     fn renew(&mut self) {
-        let is_old = |process: &Process| process.certificates() != self.certificates.as_deref();
-        let old = self.processes.iter().find(|(_, process)| is_old(process)).map(|(index, _)| *index);
-        let all_ready =
-            self.processes.keys().all(|index| self.answers.get(index).is_some_and(|answer| answer.ready));
-        let Some(index) = old.filter(|_| all_ready && !self.stopping) else { return };
-        if self.fleet.replace(index, self.now()) {
-            self.signal(index, "worker drains, for another with the new certificates", Process::terminate);
+        if self.stopping || self.found_certificates != self.certificates {
+            return;
+        }
+        let is_old = |(_, process): &(&u32, &Process)| process.certificates() != self.certificates.as_deref();
+        let Some(old) = self.processes.iter().find(is_old).map(|(index, _)| *index) else { return };
+        let is_ready = |index: &u32| self.answers.get(index).is_some_and(|answer| answer.ready);
+        let others_ready = self.processes.keys().all(|index| *index == old || is_ready(index));
+        if others_ready && self.fleet.replace(old, self.now()) {
+            self.signal(old, "worker drains, for another with the new certificates", Process::terminate);
         }
     }
 
@@ -261,8 +273,9 @@ impl Runner {
         let credentials = Credentials::read(self.look.pipeline(), &self.secrets);
         let source =
             LagWatch::look(&mut self.lag, &self.monitors, self.look.pipeline(), &credentials.source, |_| ());
-        if credentials.source.is_ok() {
-            self.certificates = credentials.certificates();
+        self.certificates = self.lag.as_ref().and_then(|watch| certificates(watch.credentials()));
+        if let Ok(found) = &credentials.source {
+            self.found_certificates = certificates(found);
         }
         let sources = Sources { source, store_trouble: credentials.store_trouble() };
         let snapshot = self.look.take(sources, &self.fleet, &self.answers, self.now());

@@ -31,23 +31,23 @@ impl Credentials {
         let SecurityError { reason, message } = self.store.as_ref().err()?;
         Some(Trouble { reason: (*reason).to_owned(), message: message.clone() })
     }
+}
 
-    /// Names the certificates and keys that a worker's Kafka client takes only at its start; `None` where there are none or where they
-    /// cannot be used. Passwords are not in it: whoever sees it could try them out.
-    #[must_use]
-    pub fn certificates(&self) -> Option<String> {
-        let TlsMaterial { authorities, own } = self.source.as_ref().ok()?.tls.as_ref()?;
-        if authorities.is_none() && own.is_none() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        for part in [authorities.as_deref(), own.as_ref().map(|(certificates, _)| certificates.as_str())] {
-            hash.update(part.map_or(0, str::len).to_be_bytes());
-            hash.update(part.unwrap_or_default().as_bytes());
-        }
-        if let Some((_, key)) = own {
-            hash.update(key.reveal().as_bytes());
-        }
-        Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+/// Names the certificates and keys that a worker's Kafka client takes only at its start; `None` where there are none. Passwords are not in
+/// it: whoever sees it could try them out.
+#[must_use]
+pub fn certificates(credentials: &KafkaCredentials) -> Option<String> {
+    let TlsMaterial { authorities, own } = credentials.tls.as_ref()?;
+    if authorities.is_none() && own.is_none() {
+        return None;
     }
+    let mut hash = Sha256::new();
+    for part in [authorities.as_deref(), own.as_ref().map(|(certificates, _)| certificates.as_str())] {
+        hash.update(part.map_or(0, str::len).to_be_bytes());
+        hash.update(part.unwrap_or_default().as_bytes());
+    }
+    if let Some((_, key)) = own {
+        hash.update(key.reveal().as_bytes());
+    }
+    Some(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -11,6 +11,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use plaudit::snapshot::Snapshot;
 
+use crate::canary;
 use crate::programs;
 use crate::stack::process::{Lifetime, Process};
 use crate::stack::{scratch, until};
@@ -31,6 +32,8 @@ pub struct Settings<'a> {
     pub poll_seconds: f64,
     /// Where the pipeline's Secrets are, if it names any.
     pub secrets: Option<&'a Path>,
+    /// What it and its workers log, as `RUST_LOG` says it; `None`: what they log anyway.
+    pub log: Option<&'static str>,
 }
 
 /// A running `plaudit local`. Dropping it drains and ends it.
@@ -58,7 +61,10 @@ impl Fleet {
             .args([Path::new("--state-dir"), &directory.join("workers")])
             .args([Path::new("--status-file"), &status_file]);
         if let Some(secrets) = settings.secrets {
-            command.args([Path::new("--secrets"), secrets]);
+            command.arg("--secrets").arg(secrets);
+        }
+        if let Some(filter) = settings.log {
+            command.env("RUST_LOG", filter).env("PLAUDIT_LOG", filter);
         }
         let process = Process::spawn("plaudit local", command, &log, Lifetime::Tied)?;
         Ok(Self { process, status_file, log, directory })
@@ -81,11 +87,22 @@ impl Fleet {
         found.with_context(|| format!("last seen: {:#?}\n{}", self.last_look(), self.log()))
     }
 
-    /// Drains the workers and ends, with exit status 0 or an error.
+    /// Drains the workers and ends, with exit status 0 or an error; it is one, too, if a secret has got out.
     pub fn stop(&mut self) -> Result<()> {
         self.process.check()?;
+        self.search_processes()?;
         let status = self.process.end(STOP_LIMIT)?;
         ensure!(status.success(), "plaudit local ended with {status}\n{}", self.log());
+        canary::search_files(&self.directory)
+    }
+
+    /// Fails if there is a secret in what the processes show of themselves.
+    fn search_processes(&self) -> Result<()> {
+        canary::search_process(self.process.pid())?;
+        for worker in self.last_look()?.into_iter().flat_map(|seen| seen.workers) {
+            worker.pid.map_or(Ok(()), canary::search_process)?;
+            worker.address.map_or(Ok(()), |address| canary::search_endpoints(&address))?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! What the tests share: real Kafka and Valkey ([`stack`]), and what is measured and shown with them.
 
 pub mod bench;
+pub mod canary;
 pub mod chaos;
 pub mod chart;
 pub mod checker;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::kafka::KafkaOutbox;
 use crate::security::{Directory, KafkaCredentials, SecurityError};
 use crate::worker::Worker;
 
@@ -14,7 +15,7 @@ use crate::worker::Worker;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// Looks every few seconds until the worker stops.
-pub(crate) async fn follow(worker: Worker, secrets: Directory, stop: CancellationToken) {
+pub(crate) async fn follow(worker: Worker, outbox: KafkaOutbox, secrets: Directory, stop: CancellationToken) {
     let (source, store) = (&worker.config.source.security, &worker.config.store.security);
     if source.keys().is_empty() && store.keys().is_empty() {
         return;
@@ -29,7 +30,7 @@ pub(crate) async fn follow(worker: Worker, secrets: Directory, stop: Cancellatio
         match KafkaCredentials::read(source, &secrets) {
             Ok(credentials) => {
                 told = None;
-                take(&worker, credentials);
+                take(&worker, &outbox, &credentials);
             }
             Err(error) if told.as_ref() != Some(&error) => {
                 let SecurityError { reason, message } = &error;
@@ -47,13 +48,12 @@ pub(crate) async fn follow(worker: Worker, secrets: Directory, stop: Cancellatio
     }
 }
 
-fn take(worker: &Worker, credentials: KafkaCredentials) {
+fn take(worker: &Worker, outbox: &KafkaOutbox, found: &KafkaCredentials) {
     let before = worker.access.credentials();
-    if credentials == *before {
+    let Some(credentials) = found.for_client_of(&before).filter(|credentials| *credentials != *before) else {
         return;
-    }
-    if credentials.can_replace(&before) {
-        tracing::info!("Kafka credentials replaced; new connections use them");
-        worker.access.replace(credentials);
-    }
+    };
+    tracing::info!("Kafka credentials replaced; new connections use them");
+    worker.access.replace(credentials);
+    outbox.tend();
 }

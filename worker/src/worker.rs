@@ -97,7 +97,8 @@ impl Worker {
         let partitions = partitions(&access, &config.source.topic).await;
         let shares = Shares::new(config.memory_budget_bytes, partitions);
         let outbox = KafkaOutbox::new(&access, config.clone())?;
-        let spawn = spawn_lane(&config, &metrics, (&connector, outbox), &layout, epoch, mutation, shares);
+        let spawn =
+            spawn_lane(&config, &metrics, (&connector, outbox.clone()), &layout, epoch, mutation, shares);
         let drain_deadline = Duration::from_secs(u64::from(config.drain_deadline_seconds));
         let (context, requests) = GroupContext::new(
             (&config.source.topic, &config.source.consumer_group),
@@ -123,7 +124,7 @@ impl Worker {
         let consumer = Arc::new(ConsumerHandle { context });
         let worker = Self { config, metrics, connector, access, layout, consumer, epoch };
         tokio::spawn(reach(worker.clone(), stop.clone()));
-        tokio::spawn(rotation::follow(worker.clone(), secrets, stop.clone()));
+        tokio::spawn(rotation::follow(worker.clone(), outbox, secrets, stop.clone()));
         tokio::spawn(watch(worker.clone(), stop));
         Ok(Running { worker, ended })
     }

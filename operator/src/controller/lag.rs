@@ -1,12 +1,14 @@
 //! What is known of a pipeline's topic and group: asked for once, and told by what watches them.
 
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Context, Guarded};
 use super::memory::Memory;
+use super::workers;
 use crate::observe::{LagWatch, SourceState, Trouble};
 use crate::pipeline::Pipeline;
-use crate::security::Credentials;
+use crate::security::{self, Credentials};
 
 /// The last answer about the topic, and what is wrong with new credentials; begins to watch what is new, and wakes the pipeline with
 /// each answer that differs.
@@ -24,4 +26,13 @@ pub(super) fn lag(
             while answers.changed().await.is_ok() && wake.send(reference.clone()).is_ok() {}
         });
     })
+}
+
+/// The certificates that workers have to have: new ones only once they have worked, so that they replace no worker in vain.
+pub(super) fn certificates(memory: &Memory, deployment: Option<&Deployment>) -> Option<String> {
+    match &memory.lag {
+        Some(watch) => security::certificates(watch.credentials()),
+        // Nothing that can be used was found yet: what runs stays.
+        None => deployment.and_then(workers::certificates),
+    }
 }

@@ -13,7 +13,7 @@ use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 use super::apply::{ApplyError, apply_children, apply_status, mark_pods, publish};
 use super::context::{Context, Guarded, lock};
 use super::facts::{facts, overtaken};
-use super::lag::lag;
+use super::lag::{certificates, lag};
 use super::memory::Memory;
 use super::questions::{self, Question};
 use super::removal::costs;
@@ -106,7 +106,7 @@ impl Look<'_> {
         let mut observed = self.observe(object, &pipeline, &credentials, &reference);
         let plan = self.decide(&pipeline, object, &observed);
         self.mark(&pipeline, &reference, &observed, &plan).await?;
-        let refusal = self.apply(object, &pipeline, &credentials, &plan).await?;
+        let refusal = self.apply(object, &pipeline, &plan).await?;
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
         if status::stands(&pipeline, &observed, previous.as_ref()) {
@@ -211,14 +211,9 @@ impl Look<'_> {
         &self,
         object: &AchievementPipeline,
         pipeline: &Pipeline,
-        credentials: &Credentials,
         plan: &Decision,
     ) -> Result<Option<Trouble>, ApplyError> {
-        // Certificates that cannot be used replace none.
-        let certificates = match &credentials.source {
-            Ok(_) => credentials.certificates(),
-            Err(_) => self.deployment(pipeline).as_deref().and_then(workers::certificates),
-        };
+        let certificates = certificates(&lock(self.memory), self.deployment(pipeline).as_deref());
         let certificates = certificates.as_deref();
         let standing = Standing::now(&self.context.stores, pipeline, plan.replicas, certificates);
         if standing.stands(lock(self.memory).standing.as_ref()) {

@@ -174,6 +174,12 @@ impl Watch {
         self.place.credentials == *credentials
     }
 
+    /// The credentials that it asks with.
+    #[must_use]
+    pub fn credentials(&self) -> &KafkaCredentials {
+        &self.place.credentials
+    }
+
     /// The answers as they come, each told when it differs from the one before; they end with this watch.
     #[must_use]
     pub fn answers(&self) -> watch::Receiver<(SourceState, Instant)> {

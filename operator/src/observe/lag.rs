@@ -57,6 +57,12 @@ impl LagWatch {
         }
     }
 
+    /// The credentials that it goes by: those that have worked last, or the first ones.
+    #[must_use]
+    pub fn credentials(&self) -> &KafkaCredentials {
+        self.current.credentials()
+    }
+
     /// The group's workers were changed: its members are looked at for a while, whatever its lag.
     pub fn look_closer(&self) {
         self.current.look_closer();

@@ -24,6 +24,7 @@ impl Local {
             store_address: stack.valkey.address(),
             poll_seconds: 1.0,
             secrets: None,
+            log: None,
         })?;
         Ok(Self(fleet))
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use plaudit_crds::worker::WorkerConfig;
 
+use crate::canary;
 use crate::programs;
 use crate::stack::process::{Lifetime, Process};
 use crate::stack::{ask, until};
@@ -82,12 +83,14 @@ impl Worker {
         self.process.kill()
     }
 
-    /// SIGTERM unless it has ended, and waits for the end, which has to be an orderly one.
+    /// SIGTERM unless it has ended, and waits for the end, which has to be an orderly one; an error, too, if a secret has got out.
     pub fn stop(self) -> Result<()> {
+        canary::search_process(self.pid())?;
+        self.address().map_or(Ok(()), |address| canary::search_endpoints(&address))?;
         let log = self.log.clone();
         let status = self.end()?;
         ensure!(status.success(), "worker ended with {status}:\n{}", read(&log));
-        Ok(())
+        canary::search_files(&log)
     }
 
     /// SIGTERM unless it has ended, and waits for whatever end.

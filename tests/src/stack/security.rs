@@ -14,9 +14,9 @@ const HOST: &str = "127.0.0.1";
 
 /// Users of [`Listener::Plain`], with their passwords. Two, since a password changes only with a restart.
 pub const PLAIN_USERS: [(&str, &str); 2] =
-    [("plain-one", "the-password-of-one"), ("plain-two", "the-password-of-two")];
+    [("plain-one", "Qzv7canary-of-one"), ("plain-two", "Qzv7canary-of-two")];
 /// Of the store's default user.
-pub const STORE_PASSWORD: &str = "the-password-of-the-store";
+pub const STORE_PASSWORD: &str = "Qzv7canary-of-the-store";
 
 #[derive(Debug)]
 pub struct SecureStack {
@@ -75,6 +75,7 @@ impl KafkaSecurity {
                 issuer: tokens.issuer().to_owned(),
                 audience: AUDIENCE.to_owned(),
             }),
+            proxied: false,
         })
     }
 }

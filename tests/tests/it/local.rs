@@ -140,6 +140,7 @@ impl ExampleFile {
             store_address: scene.valkey.address(),
             poll_seconds: 0.2,
             secrets: None,
+            log: None,
         }
     }
 }

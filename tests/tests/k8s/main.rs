@@ -12,5 +12,6 @@ mod pipelines;
 mod rights;
 mod rules;
 mod same;
+mod secrets;
 mod secure;
 mod storm;

@@ -41,6 +41,7 @@ impl<'a> Twins<'a> {
             store_address: local.spec.store.addresses[0].clone(),
             poll_seconds: 0.5,
             secrets: None,
+            log: None,
         })?;
         Ok(Self { bed, name: name.to_owned(), fleet })
     }

@@ -82,9 +82,12 @@ impl Access {
         lock(&self.credentials).clone()
     }
 
-    /// Gives running clients a new password or client secret for their next connections. Only for what [`KafkaCredentials::can_replace`].
+    /// Gives running clients a new password or client secret for their next connections. Only for what
+    /// [`KafkaCredentials::for_client_of`] gives.
     pub fn replace(&self, credentials: KafkaCredentials) {
         *lock(&self.credentials) = Arc::new(credentials);
+        // It was about what is replaced.
+        lock(&self.trouble).take();
         self.edition.fetch_add(1, Ordering::Relaxed);
     }
 

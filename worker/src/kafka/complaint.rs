@@ -34,6 +34,8 @@ pub(super) fn complaint(error: &KafkaError, text: &str, credentials: &KafkaCrede
             known("AuthenticationFailed", format!("{peer} does not let in {who} ({said}); {next}"))
         }
         RDKafkaErrorCode::SSL => handshake(peer, said),
+        // With TLS 1.3 a server says only after the handshake what it thinks of our certificate.
+        RDKafkaErrorCode::BrokerTransportFailure if said.contains("SSL alert") => handshake(peer, said),
         RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown => {
             Some(Complaint::Silence)
         }

@@ -67,6 +67,14 @@ impl KafkaOutbox {
         Ok(Self { letters, room, unlocks, access: access.clone(), config, origin })
     }
 
+    /// Gives the producers what they lack. They do so themselves when they send, but one that sends nothing would go on with an old
+    /// password, and complain.
+    pub fn tend(&self) {
+        for Sending { producer, link } in [Some(&self.letters), self.unlocks.as_ref()].into_iter().flatten() {
+            link.0.tend(producer.client());
+        }
+    }
+
     /// Sends one letter and waits for its acknowledgement, smaller and smaller while its topic finds it too large.
     async fn deliver(&self, letter: &DeadLetter) -> Result<(), SourceError> {
         let topic = &self.config.dead_letters.topic;

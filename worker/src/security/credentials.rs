@@ -92,15 +92,16 @@ impl KafkaCredentials {
         }
     }
 
-    /// True when a running client can take these in place of `before`: it is told a new password, but never new certificates.
+    /// What of these a running client can take that was made with `before`: a new password, but never new certificates. `None` where
+    /// it is to log in in another way.
     #[must_use]
-    pub fn can_replace(&self, before: &Self) -> bool {
+    pub fn for_client_of(&self, before: &Self) -> Option<Self> {
         let same_way = match (&self.login, &before.login) {
             (Login::None, Login::None) | (Login::Token(_), Login::Token(_)) => true,
             (Login::Password { mechanism: now, .. }, Login::Password { mechanism: then, .. }) => now == then,
-            _ => false,
+            (Login::None | Login::Password { .. } | Login::Token(_), _) => false,
         };
-        same_way && self.tls == before.tls
+        same_way.then(|| Self { tls: before.tls.clone(), login: self.login.clone() })
     }
 }
 
@@ -128,4 +129,27 @@ fn client(oauth: &OAuth, secrets: &dyn Secrets) -> Result<OAuthClient, SecurityE
         audience: oauth.audience.clone(),
         tls: TlsMaterial::read(&tls, secrets)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_running_client_takes_a_new_password_and_keeps_its_certificates() {
+        let tls = |authorities: &str| {
+            Some(TlsMaterial { authorities: Some(authorities.to_owned()), ..TlsMaterial::default() })
+        };
+        let user = |mechanism, password: &str| Login::Password {
+            mechanism,
+            username: "plaudit".to_owned(),
+            password: Sensitive::new(password),
+        };
+        let scram = |password| user(Mechanism::ScramSha512, password);
+        let before = KafkaCredentials { tls: tls("old"), login: scram("old") };
+        let found = [scram("new"), user(Mechanism::Plain, "new"), Login::None]
+            .map(|login| KafkaCredentials { tls: tls("new"), login }.for_client_of(&before));
+
+        assert_eq!(found, [Some(KafkaCredentials { tls: tls("old"), login: scram("new") }), None, None]);
+    }
 }

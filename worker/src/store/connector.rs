@@ -253,7 +253,10 @@ impl Connector {
                 "{address} has no password for user {user}; remove security.password, or set one there"
             );
             ("AuthenticationFailed", message)
-        } else if code == "WRONGPASS" || said.contains("invalid password") {
+        } else if code == "WRONGPASS"
+            || said.contains("invalid password")
+            || error.kind() == redis::ErrorKind::AuthenticationFailed
+        {
             let message = format!(
                 "{address} does not let in user {user}: the password is wrong, or there is no such user; correct security.username or the password in its Secret"
             );

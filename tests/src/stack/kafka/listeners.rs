@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::properties::Extra;
 use crate::stack::certificates::Identity;
-use crate::stack::ports;
+use crate::stack::{Proxy, ports};
 
 /// A way to the broker besides the plain one, on a port of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +46,8 @@ pub struct KafkaSecurity {
     pub plain_users: Vec<(String, String)>,
     /// Needed by [`Listener::OAuthBearer`].
     pub tokens: Option<TokenTrust>,
+    /// Clients come to each listener through a proxy ([`Kafka::way_to`](super::Kafka::way_to)).
+    pub proxied: bool,
 }
 
 /// Which tokens a broker takes. The keys have to be there when it starts.
@@ -62,6 +64,8 @@ pub struct TokenTrust {
 #[derive(Debug)]
 pub(super) struct Secured {
     ports: Vec<(Listener, u16)>,
+    /// One for each listener, or none.
+    proxies: Vec<Proxy>,
     security: KafkaSecurity,
     plain_users: Mutex<Vec<(String, String)>>,
     directory: PathBuf,
@@ -121,8 +125,12 @@ impl Listener {
 impl Secured {
     pub(super) fn new(security: &KafkaSecurity, directory: &Path) -> Result<Self> {
         let port = |listener: &Listener| Ok((*listener, ports::free_port()?));
+        let ports = security.listeners.iter().map(port).collect::<Result<Vec<_>>>()?;
+        let proxied = ports.iter().filter(|_| security.proxied);
+        let proxy = |(_, port): &(Listener, u16)| Proxy::start(&format!("{}:{port}", Ipv4Addr::LOCALHOST));
         Ok(Self {
-            ports: security.listeners.iter().map(port).collect::<Result<_>>()?,
+            proxies: proxied.map(proxy).collect::<Result<_>>()?,
+            ports,
             security: security.clone(),
             plain_users: Mutex::new(security.plain_users.clone()),
             directory: directory.to_owned(),
@@ -135,13 +143,20 @@ impl Secured {
             name: listener.name().to_owned(),
             host,
             port,
-            advertised: port,
+            advertised: self.proxy(listener).map_or(port, Proxy::port),
             protocol: listener.protocol(),
         })
     }
 
+    /// Where its clients come to.
     pub(super) fn port(&self, wanted: Listener) -> Option<u16> {
-        self.ports.iter().find(|(listener, _)| *listener == wanted).map(|(_, port)| *port)
+        let (_, port) = self.ports.iter().find(|(listener, _)| *listener == wanted)?;
+        Some(self.proxy(wanted).map_or(*port, Proxy::port))
+    }
+
+    pub(super) fn proxy(&self, wanted: Listener) -> Option<&Proxy> {
+        let at = self.ports.iter().position(|(listener, _)| *listener == wanted)?;
+        self.proxies.get(at)
     }
 
     /// A system property that this broker's Java needs.

@@ -8,6 +8,7 @@ use rdkafka::bindings::rd_kafka_ScramMechanism_t as scram;
 use super::listeners::Secured;
 use super::native::{self, Credential};
 use super::{Kafka, Listener};
+use crate::stack::Proxy;
 use crate::stack::certificates::Identity;
 
 /// Both mechanisms: a user has a password for each.
@@ -19,6 +20,11 @@ impl Kafka {
     pub fn secure_bootstrap(&self, listener: Listener) -> Result<String> {
         let port = self.secured()?.port(listener).with_context(|| format!("kafka has no {listener:?}"))?;
         Ok(format!("{}:{port}", self.options.host))
+    }
+
+    /// What stands between a listener and its clients, with [`KafkaSecurity::proxied`](super::KafkaSecurity::proxied).
+    pub fn way_to(&self, listener: Listener) -> Result<&Proxy> {
+        self.secured()?.proxy(listener).with_context(|| format!("kafka has no proxy for {listener:?}"))
     }
 
     /// From now on clients of a listener are shown this; open connections stay. A restart keeps it.

@@ -3,6 +3,8 @@
 mod client;
 mod complaints;
 mod kafka;
+mod memory;
+mod rotation;
 mod rights;
 mod store;
 mod tokens;

@@ -1,0 +1,282 @@
+//! A line is a pipeline under steady load on servers that want to know who comes, run by `plaudit local`, while its Secrets change.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::os::unix::fs::symlink;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use plaudit::pipeline;
+use plaudit::snapshot::{Snapshot, WorkerView};
+use plaudit_crds::AchievementPipeline;
+use plaudit_tests::fleet::{Fleet, Settings};
+use plaudit_tests::scene::{Scene, achievements, rough_mix};
+use plaudit_tests::stack::certificates::Authority;
+use plaudit_tests::stack::security::STORE_PASSWORD;
+use plaudit_tests::stack::{
+    Acl, ClientCertificates, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Proxy, Resource,
+    StoreTls, TokenEndpoint, Valkey, ValkeyOptions, until,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const LIMIT: Duration = Duration::from_secs(45);
+/// Workers look at their Secrets every five seconds, and ask a server then; a busy machine takes its time.
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
+const HOST: &str = "127.0.0.1";
+const PARTITIONS: i32 = 4;
+const WORKERS: usize = 2;
+/// Reports a second: enough that something is always under way.
+const RATE: f64 = 150.0;
+/// More than any of the tests takes time for.
+const MOST_REPORTS: u64 = 1_000_000;
+/// What a worker needs of its store (docs/security.md).
+const RIGHTS: &str = "+script|load +evalsha +mget +get +set +mset +msetnx +exists +persist +unlink +info";
+
+/// Servers whose certificates change, with proxies that end connections.
+pub(super) struct Servers {
+    pub(super) authority: Authority,
+    pub(super) tokens: TokenEndpoint,
+    pub(super) kafka: Kafka,
+    /// Clients have to show a certificate on its port with TLS.
+    pub(super) store: Valkey,
+    pub(super) way_to_store: Proxy,
+}
+
+/// Those of this test process.
+pub(super) fn servers() -> &'static Servers {
+    static SERVERS: OnceLock<Servers> = OnceLock::new();
+    SERVERS.get_or_init(|| Servers::start().unwrap_or_else(|error| panic!("{error:#}")))
+}
+
+impl Servers {
+    fn start() -> Result<Self> {
+        let authority = Authority::new("authority")?;
+        let tokens = TokenEndpoint::start(&authority.server(&[HOST])?)?;
+        let listeners = [Listener::MutualTls, Listener::ScramSha512, Listener::OAuthBearer];
+        let security =
+            KafkaSecurity { proxied: true, ..KafkaSecurity::new(&authority, &listeners, &tokens)? };
+        let store = Valkey::start(ValkeyOptions {
+            password: Some(STORE_PASSWORD.to_owned()),
+            tls: Some(StoreTls {
+                identity: authority.server(&[HOST])?,
+                clients: ClientCertificates::Required,
+                client_authorities: authority.pem(),
+            }),
+            ..ValkeyOptions::default()
+        })?;
+        let way_to_store = Proxy::start(&store.tls_address()?)?;
+        let kafka = Kafka::start(KafkaOptions { security: Some(security), ..KafkaOptions::default() })?;
+        Ok(Self { authority, tokens, kafka, store, way_to_store })
+    }
+
+    /// Gives `user` what a pipeline of this name needs of Kafka.
+    pub(super) fn allow(&self, user: &str, name: &str) -> Result<()> {
+        let right = |resource: Resource, operation| Acl::new(user, resource, operation);
+        let topic = |name: String| Resource::Topic(name);
+        let mut acls = Vec::new();
+        for operation in [Operation::Read, Operation::Describe] {
+            acls.push(right(topic(name.to_owned()), operation));
+            acls.push(right(Resource::Group(format!("default.{name}")), operation));
+        }
+        for operation in [Operation::Write, Operation::Describe] {
+            acls.push(right(topic(format!("{name}.dead-letters")), operation));
+            acls.push(right(topic(format!("{name}.unlocks")), operation));
+        }
+        self.kafka.allow(&acls)
+    }
+
+    /// Makes a user of the store for the keys of a pipeline of this name.
+    pub(super) fn allow_in_store(&self, user: &str, password: &str, name: &str) -> Result<()> {
+        let keys = format!("~{name}:*");
+        let rules: Vec<&str> = [&*keys].into_iter().chain(RIGHTS.split(' ')).collect();
+        self.store.set_user(user, password, &rules)
+    }
+
+    /// A pipeline of this name that comes to `listener`, with its topics.
+    pub(super) fn scene(&self, name: &str, listener: Listener, security: [Value; 2]) -> Result<Played<'_>> {
+        let [source, store] = security;
+        let address = if store["tls"].is_null() { self.store.address() } else { self.way_to_store.address() };
+        let object: AchievementPipeline = serde_json::from_value(json!({
+            "apiVersion": "plaudit.dev/v1alpha1",
+            "kind": "AchievementPipeline",
+            "metadata": {"name": name, "namespace": "default"},
+            "spec": {
+                "source": {
+                    "bootstrapServers": self.kafka.secure_bootstrap(listener)?,
+                    "topic": name,
+                    "security": source,
+                },
+                "store": {"addresses": [address], "keyPrefix": format!("{name}:"), "security": store},
+                "achievements": achievements(),
+                "unlocks": {"topic": format!("{name}.unlocks")},
+                "scaling": {"replicas": WORKERS},
+            },
+        }))?;
+        let config = pipeline::parse(&object)?.worker_config();
+        let scene = Scene::of((&self.kafka, &self.store), config, PARTITIONS)?;
+        Ok(Played { object, scene })
+    }
+}
+
+/// A pipeline and its topics.
+pub(super) struct Played<'a> {
+    object: AchievementPipeline,
+    scene: Scene<'a>,
+}
+
+pub(super) struct Line<'a> {
+    scene: &'a Scene<'a>,
+    fleet: Fleet,
+    directory: TempDir,
+    versions: u32,
+    /// The processes of its workers.
+    pids: BTreeSet<u32>,
+    begin: Instant,
+}
+
+impl<'a> Line<'a> {
+    /// Starts it with these Secrets (name, keys and values), and waits until it is ready.
+    pub(super) fn start(played: &'a Played<'_>, secrets: &[(&str, &[(&str, &str)])]) -> Result<Self> {
+        let Played { object, scene } = played;
+        let directory = tempfile::tempdir()?;
+        std::fs::create_dir(directory.path().join("secrets"))?;
+        let file = directory.path().join("pipeline.yaml");
+        std::fs::write(&file, serde_yaml::to_string(object)?)?;
+        let mut versions = 0;
+        for (name, values) in secrets {
+            versions += 1;
+            write(&directory, versions, name, values)?;
+        }
+        let mut fleet = Fleet::start(&Settings {
+            plaudit: "plaudit-under-test",
+            worker: "worker-under-test",
+            file: &file,
+            bootstrap_servers: object.spec.source.bootstrap_servers.clone(),
+            store_address: object.spec.store.addresses[0].clone(),
+            poll_seconds: 0.2,
+            secrets: Some(&directory.path().join("secrets")),
+            // Whoever logs most must not log a secret.
+            log: Some("trace"),
+        })?;
+        let seen = fleet.wait_for("a pipeline that is ready", LIMIT, |seen| {
+            is(seen, "Ready", "True", None) && is_complete(seen)
+        })?;
+        let pids = pids(&seen);
+        Ok(Self { scene, fleet, directory, versions, pids, begin: Instant::now() })
+    }
+
+    /// Plays `script` under load.
+    pub(super) fn play(&mut self, script: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let (scene, stop) = (self.scene, AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let load = scope.spawn(|| scene.load_until(rough_mix(71, 300), MOST_REPORTS, RATE, &stop));
+            let played = script(self);
+            stop.store(true, Ordering::Relaxed);
+            let loaded = load.join().expect("the load does not panic");
+            played.and(loaded.map(drop))
+        })
+    }
+
+    /// A Secret now has these keys and no others, from one moment to the next, as a kubelet does it.
+    pub(super) fn write(&mut self, secret: &str, values: &[(&str, &str)]) -> Result<()> {
+        self.versions += 1;
+        write(&self.directory, self.versions, secret, values)
+    }
+
+    /// What is new cannot be used: the condition says so, and what runs goes on.
+    pub(super) fn refuses(&mut self, condition: &str, reason: &str) -> Result<()> {
+        let begin = Instant::now();
+        let told = self.fleet.wait_for(reason, LIMIT, |seen| is(seen, condition, "False", Some(reason)))?;
+        let took = begin.elapsed();
+        ensure!(took < TOLD_WITHIN, "{condition}: {reason} after {took:?}");
+        self.note(&format!("{condition} is {reason} after {took:?}"));
+        self.goes_on()?;
+        let lag = told.pipeline.status.and_then(|status| status.lag);
+        ensure!(lag.is_some(), "the lag is not known while {condition} is {reason}");
+        Ok(())
+    }
+
+    /// The condition is true again, or still, and the same workers store.
+    pub(super) fn works(&mut self, condition: &str) -> Result<()> {
+        let what = format!("{condition} to be true");
+        self.fleet.wait_for(&what, LIMIT, |seen| is(seen, condition, "True", Some("Available")))?;
+        self.goes_on()?;
+        self.note(&format!("{condition} is true"));
+        Ok(())
+    }
+
+    /// All workers are replaced, one after the other.
+    pub(super) fn replaces_workers(&mut self) -> Result<()> {
+        let (before, most_draining) = (self.pids.clone(), Cell::new(0));
+        let seen = self.fleet.wait_for("other workers", LIMIT, |seen| {
+            let draining = seen.workers.iter().filter(|worker| worker.state == "draining").count();
+            most_draining.set(draining.max(most_draining.get()));
+            is_complete(seen) && pids(seen).is_disjoint(&before)
+        })?;
+        ensure!(most_draining.get() <= 1, "{} workers ended at once", most_draining.get());
+        self.pids = pids(&seen);
+        self.note("other workers");
+        self.works("SourceAvailable")
+    }
+
+    /// Ends it, and everything that was reported is stored exactly once.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.scene.wait_until_stored(LIMIT)?;
+        self.fleet.wait_for("no lag", LIMIT, |seen| {
+            seen.pipeline.status.as_ref().is_some_and(|status| status.lag == Some(0))
+        })?;
+        self.fleet.stop()?;
+        let verdict = self.scene.assert_exact()?;
+        eprintln!("{verdict}");
+        Ok(())
+    }
+
+    /// What was sent before now is stored, by the workers that there were.
+    fn goes_on(&mut self) -> Result<()> {
+        let (log, group) = (self.scene.log()?, &self.scene.config.source.consumer_group);
+        let ends = log.ends()?;
+        let stored = until("reports to be stored", LIMIT, || {
+            let committed = log.committed(group)?;
+            Ok(ends.iter().all(|(partition, end)| committed.get(partition) >= Some(end)).then_some(()))
+        });
+        stored.with_context(|| self.fleet.log())?;
+        let seen = self.fleet.look()?.context("a look")?;
+        ensure!(pids(&seen) == self.pids, "not the workers {:?}: {:#?}", self.pids, seen.workers);
+        Ok(())
+    }
+
+    fn note(&self, what: &str) {
+        eprintln!("{:6.1} s: {what}", self.begin.elapsed().as_secs_f64());
+    }
+}
+
+/// A new folder takes the place of the old one.
+fn write(directory: &TempDir, version: u32, secret: &str, values: &[(&str, &str)]) -> Result<()> {
+    let secrets = directory.path().join("secrets");
+    let (folder, link) = (format!("..{version}"), secrets.join(format!("..link-{version}")));
+    std::fs::create_dir(secrets.join(&folder))?;
+    for (key, value) in values {
+        std::fs::write(secrets.join(&folder).join(key), value)?;
+    }
+    symlink(&folder, &link)?;
+    Ok(std::fs::rename(link, secrets.join(secret))?)
+}
+
+fn is(seen: &Snapshot, wanted: &str, status: &str, reason: Option<&str>) -> bool {
+    let conditions = seen.pipeline.status.iter().flat_map(|status| &status.conditions);
+    let mut found = conditions.filter(|found: &&Condition| found.type_ == wanted);
+    found.any(|found| found.status == status && reason.is_none_or(|reason| found.reason == reason))
+}
+
+fn is_complete(seen: &Snapshot) -> bool {
+    let is_ready = |worker: &WorkerView| worker.ready && worker.state == "running";
+    seen.workers.len() == WORKERS && seen.workers.iter().all(is_ready)
+}
+
+fn pids(seen: &Snapshot) -> BTreeSet<u32> {
+    seen.workers.iter().filter_map(|worker| worker.pid).collect()
+}

@@ -1,0 +1,250 @@
+//! Secrets of pipelines on a real API server: who reads them, what reaches pods, what starts pods anew, and that nothing of them shows.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use plaudit::children::CERTIFICATES_ANNOTATION;
+use plaudit_crds::AchievementPipeline;
+use plaudit_tests::canary::{self, password};
+use plaudit_tests::programs;
+use plaudit_tests::stack::certificates::{Authority, bundle};
+use plaudit_tests::stack::kubernetes::eventually;
+use plaudit_tests::stack::kubernetes::fault::ApiProxy;
+use plaudit_tests::stack::{Acl, Listener, Operation, Resource, secure, unique_name};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::bed::Bed;
+
+/// A Secret is read again every twenty seconds, and its pipeline looked at as often.
+const LIMIT: Duration = Duration::from_secs(60);
+const KEYS: [&str; 2] = ["user.crt", "user.key"];
+
+/// An operator's process that logs all it can, and whose requests are counted.
+struct Operator {
+    child: Child,
+    proxy: ApiProxy,
+    directory: TempDir,
+}
+
+impl Operator {
+    fn start(bed: &Bed) -> Result<Self> {
+        let (proxy, directory) = (ApiProxy::start(bed.operator_config()?)?, tempfile::tempdir()?);
+        let kubeconfig = directory.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, proxy.kubeconfig())?;
+        let log = File::create(directory.path().join("log"))?;
+        let mut command = Command::new(programs::find("plaudit-under-test")?);
+        command
+            .args(["operator", "--namespace", &bed.namespace, "--no-leader-election"])
+            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
+            .env("KUBECONFIG", kubeconfig)
+            .env("RUST_LOG", "trace")
+            .env("PLAUDIT_LOG", "trace")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = command.spawn().context("the operator does not start")?;
+        Ok(Self { child, proxy, directory })
+    }
+
+    /// Names of the Secrets that were asked for; empty for a list of them.
+    fn secrets(&self, namespace: &str) -> BTreeSet<String> {
+        let (seen, place) = (self.proxy.seen(), format!("/{namespace}/secrets"));
+        let paths = seen.iter().filter_map(|seen| seen.path.split_once(&place)).map(|(_, rest)| rest);
+        paths.map(|rest| rest.trim_matches(['/', '?']).to_owned()).collect()
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn write(bed: &Bed, name: &str, values: &[(&str, &str)]) -> Result<()> {
+    let data: serde_json::Map<String, Value> =
+        values.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let secrets: Api<Secret> = bed.api();
+    if secrets.get_opt(name).await?.is_some() {
+        secrets.patch(name, &PatchParams::default(), &Patch::Merge(json!({"stringData": data}))).await?;
+        return Ok(());
+    }
+    let secret = Secret {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        string_data: Some(
+            values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ),
+        ..Secret::default()
+    };
+    secrets.create(&PostParams::default(), &secret).await?;
+    Ok(())
+}
+
+/// A pipeline with a topic of its own that comes to the listener of the secure Kafka.
+async fn create(bed: &Bed, name: &str, listener: Listener, security: Value) -> Result<()> {
+    let kafka = &secure().kafka;
+    let (topic, bootstrap) = (unique_name(name), kafka.secure_bootstrap(listener)?);
+    kafka.create_topic(&topic, 1, &[])?;
+    kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
+    if let Some(user) = security["sasl"]["username"].as_str() {
+        kafka.allow(&[
+            Acl::new(user, Resource::Topic(topic.clone()), Operation::Read),
+            Acl::new(user, Resource::Topic(topic.clone()), Operation::Describe),
+            Acl::new(user, Resource::Group(format!("{}.{name}", bed.namespace)), Operation::Read),
+            Acl::new(user, Resource::Group(format!("{}.{name}", bed.namespace)), Operation::Describe),
+        ])?;
+    }
+    bed.create(name, |spec| {
+        spec["source"] = json!({"bootstrapServers": bootstrap, "topic": topic, "security": security});
+        spec["store"]["security"] = json!({"password": {"secretName": "store"}});
+    })
+    .await?;
+    bed.until_reason(name, "SourceAvailable", "Available").await?;
+    Ok(())
+}
+
+async fn checksum(bed: &Bed, name: &str) -> Result<Option<String>> {
+    let deployment = bed.api::<Deployment>().get(&format!("{name}-worker")).await?;
+    let pods = deployment.spec.context("a spec")?.template.metadata.context("metadata")?;
+    Ok(pods.annotations.unwrap_or_default().get(CERTIFICATES_ANNOTATION).cloned())
+}
+
+/// What a pod gets of Secrets and of the API server.
+async fn access(bed: &Bed, name: &str) -> Result<Value> {
+    let deployment = serde_json::to_value(bed.api::<Deployment>().get(&format!("{name}-worker")).await?)?;
+    let pod = &deployment["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().context("volumes")?;
+    let secrets: Vec<&Value> = volumes.iter().filter(|volume| !volume["secret"].is_null()).collect();
+    let container = &pod["containers"][0];
+    let mounts = container["volumeMounts"].as_array().context("mounts")?;
+    let is_secret =
+        |mount: &&Value| mount["mountPath"].as_str().is_some_and(|path| path.contains("/secrets/plaudit/"));
+    let environment = container["env"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let of_secrets = environment.iter().filter(|entry| !entry["valueFrom"]["secretKeyRef"].is_null());
+    Ok(json!({
+        "volumes": secrets,
+        "mounts": mounts.iter().filter(is_secret).collect::<Vec<_>>(),
+        "fsGroup": pod["securityContext"]["fsGroup"],
+        "token": pod["automountServiceAccountToken"],
+        "environment": of_secrets.count(),
+        "environmentFrom": container["envFrom"],
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_certificates_start_pods_anew_and_nothing_else_of_secrets_does() -> Result<()> {
+    let bed = Bed::idle("secrets").await?;
+    let (authority, kafka) = (&secure().authority, &secure().kafka);
+    let (user, old, new) = (unique_name("user"), password("old"), password("new"));
+    kafka.set_scram_password(&user, &old)?;
+    for name in ["ca-good", "ca-broken", "ca-strange", "ca-password"] {
+        write(&bed, name, &[("ca.crt", &authority.pem())]).await?;
+    }
+    let client = authority.client("worker")?;
+    write(&bed, "client", &[(KEYS[0], &client.certificate), (KEYS[1], &client.key), ("other", "x")]).await?;
+    write(&bed, "user", &[("user.password", &old)]).await?;
+    write(&bed, "store", &[("password", &password("store"))]).await?;
+    write(&bed, "bystander", &[("password", &password("bystander"))]).await?;
+    let operator = Operator::start(&bed)?;
+    let trusts = |secret: &str| json!({"tls": {"ca": {"secretName": secret}}});
+    let shows = json!({"tls": {"ca": {"secretName": "ca-good"}, "certificate": {"secretName": "client"}}});
+    let logs_in = json!({
+        "tls": {"ca": {"secretName": "ca-password"}},
+        "sasl": {"mechanism": "SCRAM-SHA-512", "username": user, "password": {"secretName": "user"}},
+    });
+    create(&bed, "good", Listener::Tls, shows).await?;
+    create(&bed, "broken", Listener::Tls, trusts("ca-broken")).await?;
+    create(&bed, "strange", Listener::Tls, trusts("ca-strange")).await?;
+    create(&bed, "password", Listener::ScramSha512, logs_in).await?;
+    let names = ["good", "broken", "strange", "password"];
+    let mut before = Vec::new();
+    for name in names {
+        before.push(checksum(&bed, name).await?.context("no certificates")?);
+    }
+
+    let stranger = Authority::new("stranger")?;
+    write(&bed, "ca-good", &[("ca.crt", &bundle(&[authority, &stranger]))]).await?;
+    write(&bed, "ca-broken", &[("ca.crt", "no PEM")]).await?;
+    write(&bed, "ca-strange", &[("ca.crt", &stranger.pem())]).await?;
+    kafka.set_scram_password(&user, &new)?;
+    write(&bed, "user", &[("user.password", &new)]).await?;
+    eventually("a new checksum", LIMIT, async || {
+        Ok((checksum(&bed, "good").await?.as_ref() != Some(&before[0])).then_some(()))
+    })
+    .await?;
+    bed.until_reason("broken", "SourceAvailable", "SecretInvalid").await?;
+    bed.until_reason("strange", "SourceAvailable", "TlsUnknownAuthority").await?;
+    let mut changed = Vec::new();
+    for (name, before) in names.iter().zip(&before) {
+        changed.push(checksum(&bed, name).await?.as_ref() != Some(before));
+    }
+
+    assert_eq!(changed, [true, false, false, false]);
+    assert_eq!(access(&bed, "good").await?, expected_access());
+    let asked = operator.secrets(&bed.namespace);
+    let named = ["ca-broken", "ca-good", "ca-password", "ca-strange", "client", "store", "user"];
+    assert_eq!(asked, named.map(str::to_owned).into());
+    shows_no_secret(&bed, &operator).await
+}
+
+fn expected_access() -> Value {
+    let volume = |at: usize, name: &str, keys: &[&str]| {
+        let items: Vec<Value> = keys.iter().map(|key| json!({"key": key, "path": key})).collect();
+        json!({
+            "name": format!("secret-{at}"),
+            "secret": {"secretName": name, "items": items, "defaultMode": 0o400, "optional": true},
+        })
+    };
+    let mount = |at: usize, name: &str| json!({"name": format!("secret-{at}"), "mountPath": format!("/var/run/secrets/plaudit/{name}"), "readOnly": true});
+    json!({
+        "volumes": [
+            volume(0, "ca-good", &["ca.crt"]),
+            volume(1, "client", &KEYS),
+            volume(2, "store", &["password", "user.password"]),
+        ],
+        "mounts": [mount(0, "ca-good"), mount(1, "client"), mount(2, "store")],
+        "fsGroup": 65532,
+        "token": false,
+        "environment": 0,
+        "environmentFrom": null,
+    })
+}
+
+/// Neither the operator's log, arguments and environment, nor anything that it wrote to the cluster has a secret.
+async fn shows_no_secret(bed: &Bed, operator: &Operator) -> Result<()> {
+    let log = operator.directory.path().join("log");
+    ensure!(
+        std::fs::read_to_string(&log)?.contains("TRACE"),
+        "the log of the operator is not what was asked for"
+    );
+    canary::search_files(&log)?;
+    canary::search_process(operator.child.id())?;
+    search::<AchievementPipeline>(&bed.api()).await?;
+    search::<Deployment>(&bed.api()).await?;
+    search::<ConfigMap>(&bed.api()).await?;
+    search::<Service>(&bed.api()).await?;
+    search::<Event>(&bed.api()).await?;
+    search::<Pod>(&bed.api()).await
+}
+
+async fn search<K>(api: &Api<K>) -> Result<()>
+where
+    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    for object in api.list(&ListParams::default()).await? {
+        canary::search(std::any::type_name::<K>(), &serde_json::to_string_pretty(&object)?)?;
+    }
+    Ok(())
+}
