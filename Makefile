@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 # More than two cores have: tests on real servers wait more than they work.
 TEST_THREADS ?= 4
-.PHONY: help demo demo-operator demo-cluster test nodes e2e chaos check bench up down images kind-up release-login \
+.PHONY: help demo demo-operator demo-cluster test nodes e2e chaos fuzz check bench up down images kind-up release-login \
 	release-images release-publish fmt generate setup
 
 help:
@@ -47,6 +47,9 @@ chaos: setup ## random faults on real servers, each schedule checked: 15 s each 
 	@tools/fetch >/dev/null
 	cargo build -q -p plaudit-tests
 	cargo run -q -p plaudit-tests -- chaos
+
+fuzz: setup ## hostile inputs for whatever reads them, each target for 30 s (SECONDS=600 ONLY=report)
+	@tools/fuzz $(or $(SECONDS),30) $(ONLY)
 
 check: setup ## formatting, lints, licences and advisories
 	@tools/setup go

@@ -23,6 +23,13 @@ use words::{join, kind_name, one_of, range_of, shown, unknown_field};
 const IN_A_SECRET: &str = "is not written here but in a Secret; put it into one and write {secretName: ITS-NAME}, and key if it has another name there";
 const IN_AN_ADDRESS: &str = "has an '@', as if with user or password; they belong in a Secret that security names: write the address alone";
 
+/// Violations that are told at a time: whoever has more begins with these.
+pub const MAX_VIOLATIONS: usize = 32;
+/// Longest path, in letters.
+const LONGEST_PATH: usize = 256;
+/// Longest message, in letters: it may quote the object.
+const LONGEST_MESSAGE: usize = 512;
+
 /// One wrong field.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
@@ -32,7 +39,7 @@ pub struct Violation {
     pub message: String,
 }
 
-/// Everything wrong with one object, in the order of its fields.
+/// What is wrong with one object, in the order of its fields: all of it, or [`MAX_VIOLATIONS`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Violations(Vec<Violation>);
 
@@ -45,14 +52,14 @@ pub(crate) fn read<T: DeserializeOwned>(value: &Value, schema: &Value) -> Result
     }
     // Only a gap between schema and type comes here, for instance an integer that does not fit.
     serde_json::from_value(given)
-        .map_err(|error| Violations(vec![Violation::new("", format!("{error}; correct the field"))]))
+        .map_err(|error| vec![Violation::new("", format!("{error}; correct the field"))].into())
 }
 
 /// Everything in a value that does not fit `schema`; paths begin with `path`.
 pub(crate) fn violations(value: &Value, schema: &Value, path: &str) -> Violations {
     let mut found = Vec::new();
     check(value, schema, path, &mut found);
-    Violations(found)
+    found.into()
 }
 
 /// The structural schema of a type, as the CRD generator makes it.
@@ -70,6 +77,9 @@ pub(crate) fn schema_of<T: JsonSchema>() -> Value {
 }
 
 fn check(value: &Value, schema: &Value, path: &str, found: &mut Vec<Violation>) {
+    if found.len() > MAX_VIOLATIONS {
+        return;
+    }
     if let Some(allowed) = schema["enum"].as_array() {
         if !allowed.contains(value) {
             let names: Vec<String> = allowed.iter().filter_map(Value::as_str).map(str::to_owned).collect();
@@ -116,6 +126,9 @@ fn check_object(fields: &Map<String, Value>, schema: &Value, path: &str, found: 
         }
     }
     for (name, value) in fields {
+        if found.len() > MAX_VIOLATIONS {
+            return;
+        }
         match properties.get(name) {
             Some(schema) => check(value, schema, &join(path, name), found),
             None if schema["x-kubernetes-preserve-unknown-fields"] == true => {}
@@ -192,6 +205,13 @@ fn without_nulls(value: &Value, schema: &Value) -> Value {
     }
 }
 
+fn shorten(text: &mut String, longest: usize) {
+    if let Some((end, _)) = text.char_indices().nth(longest) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 impl Violation {
     pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
@@ -222,7 +242,16 @@ impl Violations {
 }
 
 impl From<Vec<Violation>> for Violations {
-    fn from(violations: Vec<Violation>) -> Self {
+    fn from(mut violations: Vec<Violation>) -> Self {
+        let more = violations.len() > MAX_VIOLATIONS;
+        violations.truncate(MAX_VIOLATIONS);
+        for Violation { path, message } in &mut violations {
+            shorten(path, LONGEST_PATH);
+            shorten(message, LONGEST_MESSAGE);
+        }
+        if more {
+            violations.push(Violation::new("", "there is more; correct these first"));
+        }
         Self(violations)
     }
 }

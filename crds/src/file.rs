@@ -65,8 +65,17 @@ impl AchievementPipeline {
     /// Every bound and relation this object breaks. The API server has refused such an object, if its CRD is of this version.
     #[must_use]
     pub fn check(&self) -> Violations {
+        let schema = &file_schema()["properties"];
+        let mut names = serde_json::Map::new();
+        for (field, name) in [("name", &self.metadata.name), ("namespace", &self.metadata.namespace)] {
+            names.extend(name.as_ref().map(|name| (field.to_owned(), Value::from(name.as_str()))));
+        }
+        let names = check::violations(&Value::Object(names), &schema["metadata"], "metadata");
+        if !names.is_empty() {
+            return names;
+        }
         let spec = serde_json::to_value(&self.spec).expect("a spec has text keys only");
-        let fields = check::violations(&spec, &file_schema()["properties"]["spec"], "spec");
+        let fields = check::violations(&spec, &schema["spec"], "spec");
         if fields.is_empty() { relations::of_pipeline(&self.spec) } else { fields }
     }
 }

@@ -17,7 +17,7 @@ pub mod worker;
 mod yaml;
 
 pub use achievements::{AchievementType, Achievements, DeadLetters, OnError, Policy, Unlisted, Unlocks};
-pub use check::{Violation, Violations};
+pub use check::{MAX_VIOLATIONS, Violation, Violations};
 pub use file::{FileError, crd_yaml};
 pub use pods::WorkerPods;
 pub use properties::Properties;
@@ -27,4 +27,4 @@ pub use resource::{
 };
 pub use scaling::{Batch, Behavior, OnUnknownLag, Paused, Scaling};
 pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision};
-pub use yaml::YamlError;
+pub use yaml::{MAX_BYTES as MAX_FILE_BYTES, YamlError, read_text};

@@ -1,7 +1,6 @@
 //! Who may talk to whom: TLS, SASL and passwords, and the Secrets they come from.
 //!
 //! Secrets are named here, never written: what they hold reaches workers as mounted files, and the operator through the API server.
-//! Parts are boxed: an operator holds thousands of pipelines, of which most have none.
 
 mod keys;
 
@@ -21,11 +20,11 @@ pub struct SourceSecurity {
     /// Encrypts, and makes sure that the brokers are who they say. An empty group of fields trusts public authorities.
     #[schemars(with = "Tls")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Box<Tls>>,
+    pub tls: Option<Tls>,
     /// Says who we are. A client certificate (tls.certificate) may do that alone.
     #[schemars(with = "Sasl")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sasl: Option<Box<Sasl>>,
+    pub sasl: Option<Sasl>,
 }
 
 /// How workers talk to Redis or Valkey. Nothing: without encryption, as nobody.
@@ -36,7 +35,7 @@ pub struct StoreSecurity {
     /// Encrypts, and makes sure that the server is who it says. An empty group of fields trusts public authorities.
     #[schemars(with = "Tls")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Box<Tls>>,
+    pub tls: Option<Tls>,
     /// The ACL user. Default: the server's default user.
     #[schemars(with = "String", length(min = 1, max = 256), regex(pattern = forms::USERNAME))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +43,7 @@ pub struct StoreSecurity {
     /// The Secret with the password.
     #[schemars(with = "Password")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<Box<Password>>,
+    pub password: Option<Password>,
 }
 
 /// Transport encryption. Servers' names are always checked.

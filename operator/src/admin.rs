@@ -208,6 +208,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_endpoints_only_read_and_hang_up_on_the_slow() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits { headers: Duration::from_millis(100), ..Limits::default() };
+        let server =
+            tokio::spawn(serve(listener, router(Health::default(), Metrics::new().unwrap()), limits));
+        let ask = async |question: &str| {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(question.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let ended = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+            // A reset is an end as well.
+            assert!(ended.is_ok(), "the connection stayed open");
+            String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap_or_default().to_owned()
+        };
+
+        let answers = [
+            ask("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await,
+            ask("DELETE /livez HTTP/1.1\r\nHost: x\r\n\r\n").await,
+            ask(&format!("GET /livez HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(20_000))).await,
+            ask("GET /livez HTTP/1.1\r\nHo").await,
+        ];
+
+        assert_eq!(answers, ["405", "405", "431", ""]);
+        server.abort();
+    }
+
+    #[tokio::test]
     async fn the_endpoints_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

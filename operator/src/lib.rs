@@ -14,6 +14,7 @@ pub mod local;
 pub mod metrics;
 pub mod observe;
 pub mod pipeline;
+mod plain;
 pub mod pods;
 pub mod rbac;
 pub mod scaling;

@@ -8,15 +8,17 @@ mod admin;
 pub(crate) mod http;
 mod kafka;
 mod lag;
+mod lanes;
 mod source;
 mod worker;
 
 pub use kafka::{Answered, Counts, Kind, Monitors, Settings, Watch};
 pub use lag::LagWatch;
+pub use lanes::MOST_LANES;
 pub use source::{
     Committed, Group, GroupState, Member, PartitionOffsets, SourceState, Topic, TopicId, Unknown, fresh,
 };
-pub use worker::{Asked, ask, ask_for_lanes};
+pub use worker::{Asked, ask, ask_for_lanes, read_lanes};
 
 /// Everything a decision may look at.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,12 +65,16 @@ pub struct WorkerState {
 #[serde(rename_all = "camelCase", default)]
 pub struct LanesReport {
     /// What keeps it out of Kafka.
+    #[serde(deserialize_with = "lanes::trouble")]
     pub kafka: Option<Trouble>,
     /// What keeps it out of the store.
+    #[serde(deserialize_with = "lanes::trouble")]
     pub store: Option<Trouble>,
     /// What the store is set to that may cost players one day.
+    #[serde(deserialize_with = "lanes::trouble")]
     pub store_warning: Option<Trouble>,
-    /// One for each partition it owns.
+    /// One for each partition it owns, [`MOST_LANES`] at most.
+    #[serde(deserialize_with = "lanes::list")]
     pub lanes: Vec<Lane>,
     /// Compare-and-sets that found another version.
     pub conflicts: u64,
@@ -87,10 +93,13 @@ pub struct Lane {
     /// The partition.
     pub partition: i32,
     /// starting, running, waiting, stopped or draining.
+    #[serde(deserialize_with = "lanes::word")]
     pub state: String,
-    /// Why it waits or stopped.
+    /// Why it waits or stopped: one word.
+    #[serde(deserialize_with = "lanes::reason")]
     pub reason: Option<String>,
-    /// The same for people.
+    /// The same for people: one line.
+    #[serde(deserialize_with = "lanes::message")]
     pub message: Option<String>,
     /// The offset of the next record it takes.
     pub position: Option<i64>,

@@ -311,6 +311,26 @@ spec:
     }
 
     #[test]
+    fn an_object_whose_name_no_worker_would_take_is_refused() {
+        let mut object = object("");
+        object.metadata.name = None;
+        let nameless = parse(&object).expect_err("it has no name");
+        object.metadata.name = Some("UPPER".to_owned());
+        object.metadata.namespace = Some("a/b".to_owned());
+
+        let strange = parse(&object).expect_err("the name is none");
+
+        assert_eq!(
+            [nameless.violations.to_string(), strange.violations.to_string()],
+            [
+                "metadata.name: is missing; add it (the pipeline's name)",
+                "metadata.name: \"UPPER\" does not fit; write up to 253 of a-z, 0-9, '.' and '-'\n\
+                 metadata.namespace: \"a/b\" does not fit; write up to 63 of a-z, 0-9 and '-'",
+            ]
+        );
+    }
+
+    #[test]
     fn a_default_group_that_is_too_long_is_refused() {
         let mut object = object("");
         object.metadata.name = Some("n".repeat(253));

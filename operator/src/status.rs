@@ -11,6 +11,7 @@ use plaudit_crds::{AchievementPipelineStatus, LastDecision};
 
 use crate::observe::{Observed, SourceState};
 use crate::pipeline::{Pipeline, Rejection};
+use crate::plain;
 use crate::scaling::{Decision, is_news};
 use verdicts::{Verdict, ready, scaling_active, source_available, store_available, workers_available};
 
@@ -130,8 +131,9 @@ fn conditions<const N: usize>(
             Condition {
                 type_: name.to_owned(),
                 status: verdict.status.to_owned(),
-                reason: verdict.reason,
-                message: verdict.message,
+                // What pods, Kafka and the API server say is in them; a status that is refused would tell nothing.
+                reason: plain::word(&verdict.reason, "UnknownReason"),
+                message: plain::message(&verdict.message),
                 observed_generation: generation,
                 last_transition_time: unchanged
                     .map_or(Time(now), |before| before.last_transition_time.clone()),

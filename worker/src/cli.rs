@@ -1,5 +1,6 @@
 //! The command line of a worker: reads the configuration, starts, and stops in an orderly way on a signal.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -93,7 +94,8 @@ fn init_logs(format: LogFormat) {
 }
 
 fn read_config(path: &PathBuf) -> anyhow::Result<WorkerConfig> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = File::open(path).and_then(plaudit_crds::read_text);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
     WorkerConfig::from_yaml(&text).with_context(|| path.display().to_string())
 }
 

@@ -17,7 +17,8 @@ use crate::exposition;
 use crate::lane::{LaneShared, LaneState, UNKNOWN};
 use crate::player::PlayerId;
 use crate::process;
-use crate::reader::{Player, PlayerReader};
+use crate::reader::{Player, PlayerReader, ReadError};
+use crate::report::MAX_ROLE_BYTES;
 use crate::security::SecurityError;
 use crate::worker::Worker;
 
@@ -203,10 +204,17 @@ async fn player(
 }
 
 async fn show(State(served): State<Served>, id: PlayerId) -> Response {
-    // One reader serves all requests in turn: a store that hangs must not pile them up.
-    let read = tokio::time::timeout(PLAYER_TIMEOUT, async { served.players.lock().await.get(&id).await });
+    if id.role.len() > MAX_ROLE_BYTES {
+        return (StatusCode::NOT_FOUND, "no role is so long\n").into_response();
+    }
+    // One reader serves all requests in turn, to the answer's text: a store that hangs must not pile them up, nor large players.
+    let read = tokio::time::timeout(PLAYER_TIMEOUT, async {
+        let mut players = served.players.lock().await;
+        let player = players.get(&id).await?;
+        Ok::<_, ReadError>(player.map(|player| Json(player_document(&player)).into_response()))
+    });
     match read.await {
-        Ok(Ok(Some(player))) => Json(player_document(&player)).into_response(),
+        Ok(Ok(Some(player))) => player,
         Ok(Ok(None)) => (StatusCode::NOT_FOUND, "no such player\n").into_response(),
         Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the store did not answer in time\n").into_response(),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

@@ -7,6 +7,7 @@ pub mod budget;
 pub mod cache;
 pub mod cli;
 pub mod exposition;
+mod fields;
 pub mod http;
 pub mod ids;
 pub mod kafka;

@@ -42,12 +42,44 @@ impl Policies {
     }
 }
 
+/// Achievements of a player at most: as many types as a pipeline may list. Every report of a player may cost reading all of them.
+pub const MAX_ACHIEVEMENTS: usize = 4_096;
+
 /// A record that was not applied because of what is stored; its dead letter is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow {
+pub struct Refused {
     pub offset: i64,
-    /// The type whose sum would leave the range of int64.
+    pub why: Why,
+    /// The type that it is about.
     pub kind: u32,
+}
+
+/// Why what is stored keeps a record out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The sum of the type would leave the range of int64.
+    SumOverflow,
+    /// The player would have more than [`MAX_ACHIEVEMENTS`].
+    PlayerFull,
+}
+
+impl Why {
+    /// As it stands in a [`PendingDeadLetter`].
+    fn number(self) -> u32 {
+        match self {
+            Self::SumOverflow => 0,
+            Self::PlayerFull => 1,
+        }
+    }
+}
+
+impl Refused {
+    /// What a player record notes.
+    pub fn of(pending: &PendingDeadLetter) -> Self {
+        let is_full = pending.why == Why::PlayerFull.number();
+        let why = if is_full { Why::PlayerFull } else { Why::SumOverflow };
+        Self { offset: pending.offset, why, kind: pending.r#type }
+    }
 }
 
 /// What applying a player's records did.
@@ -94,12 +126,13 @@ pub fn apply<'a>(
             // A verdict that a clock or a new configuration could change: the first one stands for a player that exists.
             applied.verdicts.push(record.offset);
             applied.changed |= exists;
-        } else if let Some(kind) = overflowing(&table, &record, policies) {
+        } else if let Some((why, kind)) = refusal(&table, &record, policies) {
             state.pending.push(PendingDeadLetter {
                 incarnation: source.incarnation,
                 partition: source.partition,
                 offset: record.offset,
                 r#type: kind,
+                why: why.number(),
             });
             applied.changed = true;
         } else {
@@ -219,6 +252,27 @@ impl<'a> Table<'a> {
             self.achievements.sort_unstable_by_key(|stored| stored.r#type);
         }
     }
+}
+
+/// Why the record cannot be applied, and the type that it is about.
+fn refusal(table: &Table<'_>, record: &Record<'_>, policies: &Policies) -> Option<(Why, u32)> {
+    let overflowing = overflowing(table, record, policies).map(|kind| (Why::SumOverflow, kind));
+    overflowing.or_else(|| overfilling(table, record).map(|kind| (Why::PlayerFull, kind)))
+}
+
+/// The first type of the record that the player has no room for, items taken in order.
+fn overfilling(table: &Table<'_>, record: &Record<'_>) -> Option<u32> {
+    let stored = table.achievements.len();
+    if stored + record.items().len() <= MAX_ACHIEVEMENTS {
+        return None;
+    }
+    let mut new: Vec<u32> = Vec::new();
+    record.items().map(|item| item.kind).find(|kind| {
+        if table.position(*kind).is_none() && !new.contains(kind) {
+            new.push(*kind);
+        }
+        !new.is_empty() && stored + new.len() > MAX_ACHIEVEMENTS
+    })
 }
 
 /// The first type of the record whose sum would overflow, items taken in order.
@@ -469,6 +523,49 @@ mod tests {
         assert_eq!(values(&state), vec![(SUM, i64::MAX - 1, "", 102, 100)]);
         let pending: Vec<_> = state.pending.iter().map(|pending| (pending.offset, pending.r#type)).collect();
         assert_eq!(pending, vec![(1, SUM)]);
+    }
+
+    #[test]
+    fn a_record_that_overfills_a_player_is_refused_whole_and_one_of_known_types_is_not() {
+        let most = MAX_ACHIEVEMENTS as u32;
+        let full: Vec<_> = (0..most - 1).map(|kind| (1_000 + kind, 1, "")).collect();
+        let mut state = PlayerState::default();
+        run(&mut state, &[(0, 100, full)]);
+
+        run(
+            &mut state,
+            &[
+                (1, 101, vec![(1_000, 2, ""), (LATEST, 7, ""), (LATEST, 8, ""), (MAX, 7, "")]),
+                (2, 102, vec![(LATEST, 9, ""), (LATEST, 10, "")]),
+                (3, 103, vec![(1_001, 3, ""), (LATEST, 11, "")]),
+                (4, 104, vec![(MIN, 1, "")]),
+                (5, 105, vec![(DELETION, 0, "")]),
+                (6, 106, vec![(MIN, 1, "")]),
+            ],
+        );
+
+        let refused: Vec<_> = state.pending.iter().map(Refused::of).collect();
+        let full = |offset, kind| Refused { offset, why: Why::PlayerFull, kind };
+        assert_eq!(
+            (refused, values(&state)),
+            (vec![full(1, MAX), full(4, MIN)], vec![(MIN, 1, "", 106, 106)])
+        );
+    }
+
+    #[test]
+    fn a_player_from_before_the_limit_may_change_and_not_grow() {
+        let achievement = |kind| Achievement { r#type: kind, ..Achievement::default() };
+        let achievements = (0..MAX_ACHIEVEMENTS as u32 + 10).map(|at| achievement(1_000 + at)).collect();
+        let mut state = PlayerState { version: 1, achievements, ..PlayerState::default() };
+
+        run(&mut state, &[(0, 100, vec![(1_000, 5, ""), (1_001, 6, "")]), (1, 101, vec![(MIN, 1, "")])]);
+
+        let refused: Vec<_> = state.pending.iter().map(Refused::of).collect();
+        let changed = [state.achievements[0].value, state.achievements[1].value];
+        assert_eq!(
+            (refused, changed),
+            (vec![Refused { offset: 1, why: Why::PlayerFull, kind: MIN }], [5, 6])
+        );
     }
 
     #[test]

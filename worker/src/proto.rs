@@ -138,6 +138,8 @@ pub struct PendingDeadLetter {
     pub offset: i64,
     #[prost(uint32, tag = "4")]
     pub r#type: u32,
+    #[prost(uint32, tag = "5")]
+    pub why: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

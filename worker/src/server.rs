@@ -1,9 +1,15 @@
-//! The HTTP server of probes and scrapers: bounded in connections, in headers, and in the time that a client may take.
+//! The HTTP server of probes and scrapers: bounded in connections, in headers, in answers, and in the time that a client may take.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,6 +28,8 @@ pub struct Limits {
     pub connection: Duration,
     /// Bytes of a request's first line and headers.
     pub header_bytes: usize,
+    /// Bytes of all answers that are under way. Above it the oldest are dropped, for the same reason; one alone may be larger.
+    pub answer_bytes: usize,
 }
 
 impl Default for Limits {
@@ -32,6 +40,7 @@ impl Default for Limits {
             headers: Duration::from_secs(5),
             connection: Duration::from_secs(30),
             header_bytes: 16 * 1024,
+            answer_bytes: 8 << 20,
         }
     }
 }
@@ -42,7 +51,7 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Serves until it is dropped, and its connections with it.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits) {
     let mut tasks = JoinSet::new();
-    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    let open = Arc::new(Open::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -50,13 +59,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits) {
         };
         match accepted {
             Ok((stream, _)) => {
-                open.retain(|connection| !connection.is_finished());
-                if open.len() >= limits.connections
-                    && let Some(oldest) = open.pop_front()
-                {
-                    oldest.abort();
-                }
-                open.push_back(tasks.spawn(connection(stream, router.clone(), limits)));
+                let answer = Arc::new(AtomicUsize::new(0));
+                let router = counted(router.clone(), &open, &answer, limits);
+                let task = tasks.spawn(connection(stream, router, limits));
+                open.add(Connection { task, answer }, limits.connections);
             }
             Err(error) => {
                 tracing::warn!(%error, "connection not accepted");
@@ -64,6 +70,21 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits) {
             }
         }
     }
+}
+
+/// The router of one connection, which makes room for its answer.
+fn counted(router: Router, open: &Arc<Open>, answer: &Arc<AtomicUsize>, limits: Limits) -> Router {
+    let (open, answer) = (open.clone(), answer.clone());
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let (open, answer) = (open.clone(), answer.clone());
+        async move {
+            let response: Response = next.run(request).await;
+            // Every answer here is made before it is sent, so that its size is known.
+            let bytes = response.body().size_hint().lower();
+            open.make_room(&answer, usize::try_from(bytes).unwrap_or(usize::MAX), limits.answer_bytes);
+            response
+        }
+    }))
 }
 
 async fn connection(stream: TcpStream, router: Router, limits: Limits) {
@@ -75,6 +96,48 @@ async fn connection(stream: TcpStream, router: Router, limits: Limits) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     // A client that broke off or was too slow is none of our troubles.
     let _ = timeout(limits.connection, served).await;
+}
+
+/// The connections that are open, oldest first.
+#[derive(Debug, Default)]
+struct Open(Mutex<VecDeque<Connection>>);
+
+#[derive(Debug)]
+struct Connection {
+    task: AbortHandle,
+    /// Bytes of the answer that is under way; 0 before there is one.
+    answer: Arc<AtomicUsize>,
+}
+
+impl Open {
+    /// Takes in a connection, and drops the oldest where there are too many.
+    fn add(&self, connection: Connection, most: usize) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|connection| !connection.task.is_finished());
+        if open.len() >= most
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.task.abort();
+        }
+        open.push_back(connection);
+    }
+
+    /// Notes the size of an answer, and drops the oldest other ones until all of them fit.
+    fn make_room(&self, answer: &Arc<AtomicUsize>, bytes: usize, most: usize) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|connection| !connection.task.is_finished());
+        answer.store(bytes, Ordering::Relaxed);
+        let of = |connection: &Connection| connection.answer.load(Ordering::Relaxed);
+        let mut all = open.iter().map(of).fold(0, usize::saturating_add);
+        open.retain(|connection| {
+            let stays = all <= most || Arc::ptr_eq(&connection.answer, answer) || of(connection) == 0;
+            if !stays {
+                all -= of(connection);
+                connection.task.abort();
+            }
+            stays
+        });
+    }
 }
 
 #[cfg(test)]
@@ -92,6 +155,7 @@ mod tests {
         headers: Duration::from_millis(100),
         connection: Duration::from_millis(300),
         header_bytes: 8 * 1024,
+        answer_bytes: 65 << 20,
     };
 
     async fn server(limits: Limits) -> (SocketAddr, JoinHandle<()>) {
@@ -177,5 +241,29 @@ mod tests {
 
         assert_eq!(answer.as_deref(), Ok("HTTP/1.1 200 OK"));
         assert_eq!(dropped, limits.connections * 2);
+    }
+
+    #[tokio::test]
+    async fn those_who_do_not_read_large_answers_make_room_for_the_next() {
+        let limits = Limits { connections: 64, connection: Duration::from_secs(60), ..QUICK };
+        let (address, _server) = server(limits).await;
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut first = [0; 1];
+            stream.read_exact(&mut first).await.unwrap();
+            held.push(stream);
+        }
+
+        let small = ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let mut whole = Vec::new();
+        for mut stream in held {
+            let mut rest = Vec::new();
+            let _ = timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await;
+            whole.push(rest.len() >= 64 << 20);
+        }
+
+        assert_eq!((small.as_str(), whole), ("HTTP/1.1 200 OK", vec![false, false, true]));
     }
 }

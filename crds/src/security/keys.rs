@@ -53,7 +53,7 @@ impl SourceSecurity {
             });
             sasl.password.as_ref().map(Password::at).into_iter().chain(oauth)
         });
-        self.tls.as_deref().into_iter().flat_map(Tls::keys).chain(sasl).collect()
+        self.tls.iter().flat_map(Tls::keys).chain(sasl).collect()
     }
 }
 
@@ -61,8 +61,7 @@ impl StoreSecurity {
     /// Every value that it asks of a Secret, in the order of its fields.
     #[must_use]
     pub fn keys(&self) -> Vec<SecretKey<'_>> {
-        let tls = self.tls.as_deref().into_iter().flat_map(Tls::keys);
-        tls.chain(self.password.as_deref().map(Password::at)).collect()
+        self.tls.iter().flat_map(Tls::keys).chain(self.password.as_ref().map(Password::at)).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `-f pipeline.yaml`: the pipeline a command takes its topic, servers and store from.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,9 +71,9 @@ impl PipelineFile {
 /// The object of a file, `-` for standard input.
 pub(super) fn object(path: &Path) -> anyhow::Result<AchievementPipeline> {
     let text = if path == Path::new("-") {
-        std::io::read_to_string(std::io::stdin())
+        plaudit_crds::read_text(std::io::stdin())
     } else {
-        std::fs::read_to_string(path)
+        File::open(path).and_then(plaudit_crds::read_text)
     };
     let text = text.with_context(|| format!("could not read {}", path.display())).map_err(Mistake)?;
     let object = AchievementPipeline::from_yaml(&text);

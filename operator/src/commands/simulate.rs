@@ -1,6 +1,7 @@
 //! `plaudit simulate`: the scaling decisions on a trace of arrivals.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -62,7 +63,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let object = pipeline_file::object(&args.file)?;
     let pipeline = pipeline_file::checked(&object)?;
     let path = args.trace.display();
-    let text = std::fs::read_to_string(&args.trace)
+    let text = File::open(&args.trace)
+        .and_then(Trace::read_text)
         .with_context(|| format!("could not read {path}"))
         .map_err(Mistake)?;
     let trace = Trace::parse(&text).with_context(|| format!("{path} is no trace")).map_err(Mistake)?;

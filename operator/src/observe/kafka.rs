@@ -43,7 +43,7 @@ pub struct Monitors(Arc<Shared>);
 #[derive(Debug)]
 pub struct Watch {
     monitors: Arc<Shared>,
-    place: Arc<Place>,
+    place: Place,
     access: Arc<Access>,
     topic: String,
     group: String,
@@ -68,7 +68,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Clusters {
-    by_place: HashMap<Arc<Place>, Handle>,
+    by_place: HashMap<Place, Handle>,
     next_id: u64,
 }
 
@@ -113,9 +113,6 @@ impl Monitors {
         let mut clusters = self.0.clusters();
         let id = clusters.next_id;
         clusters.next_id += 1;
-        // Thousands of pipelines share few clusters.
-        let known = clusters.by_place.get_key_value(&place).map(|(known, _)| known.clone());
-        let place = known.unwrap_or_else(|| Arc::new(place));
         let handle = clusters.by_place.entry(place.clone()).or_insert_with(|| self.0.start(&place));
         handle.watches += 1;
         handle.send(Order::Watch { id, spec, answer });

@@ -4,6 +4,8 @@
 //! partition that cannot be reached: its lag is unknown, and nothing is produced or consumed. `capacity` is a factor on what workers can
 //! take, 1 where the column is missing.
 
+use std::io::{self, Read};
+
 /// Arrivals over time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
@@ -45,6 +47,10 @@ struct Header {
 const MOST_SECONDS: u64 = 604_800;
 /// What Kafka bears in one topic, generously.
 const MOST_PARTITIONS: usize = 10_000;
+/// Seconds times partitions: a week of eighty. Each that nothing is consumed in is remembered.
+const MOST_PARTITION_SECONDS: u64 = 50_000_000;
+/// Longest file, in bytes: a row for each second of that, with cells of five letters.
+const MAX_BYTES: u64 = 256 << 20;
 /// Records a second and partition; far above any broker's.
 const MOST_RECORDS: f64 = 1e9;
 
@@ -84,7 +90,13 @@ impl Trace {
                 problem: "there is no row; write at least one after the header".to_owned(),
             });
         }
-        Ok(Self { partitions, rows })
+        let trace = Self { partitions, rows };
+        match too_much(trace.seconds(), partitions) {
+            None => Ok(trace),
+            Some(problem) => {
+                Err(TraceError { line: trace.rows.len() + 1, column: "second".to_owned(), problem })
+            }
+        }
     }
 
     /// Reads a CSV file.
@@ -113,9 +125,22 @@ impl Trace {
                 let problem = format!("{} is out of order; {wanted}", row.second);
                 return Err(TraceError { line: index + 1, column: "second".to_owned(), problem });
             }
+            if let Some(problem) = too_much(row.second + 1, header.partitions) {
+                return Err(TraceError { line: index + 1, column: "second".to_owned(), problem });
+            }
             rows.push(row);
         }
         Self::new(header.partitions, rows)
+    }
+
+    /// The text of a file, or as much of it as a trace may have, which then ends in the middle of a row.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not UTF-8.
+    pub fn read_text(file: impl Read) -> io::Result<String> {
+        let mut text = String::new();
+        file.take(MAX_BYTES).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// The same as a file.
@@ -218,6 +243,14 @@ impl Header {
     }
 }
 
+fn too_much(seconds: u64, partitions: usize) -> Option<String> {
+    (seconds.saturating_mul(partitions as u64) > MOST_PARTITION_SECONDS).then(|| {
+        format!(
+            "{seconds} seconds of {partitions} partitions are more than {MOST_PARTITION_SECONDS} in all; give a shorter trace, or fewer partitions"
+        )
+    })
+}
+
 fn number(cell: &str, most: f64) -> Result<f64, String> {
     match cell.parse::<f64>() {
         Ok(value) if (0.0..=most).contains(&value) => Ok(value),
@@ -261,6 +294,27 @@ mod tests {
         let text = "second,p0,capacity\n0,10,1\n1,,0.5\n2,2.5,1\n";
 
         assert_eq!(Trace::parse(text).expect("a trace").to_csv(), text);
+    }
+
+    #[test]
+    fn a_trace_of_too_many_seconds_and_partitions_is_refused() {
+        let names: Vec<String> = (0..MOST_PARTITIONS).map(|partition| format!("p{partition}")).collect();
+        let of = |seconds: &[u64]| {
+            let rows: Vec<String> =
+                seconds.iter().map(|second| format!("{second}{}", ",1".repeat(MOST_PARTITIONS))).collect();
+            Trace::parse(&format!("second,{}\n{}\n", names.join(","), rows.join("\n")))
+        };
+
+        let told = [of(&[0, 2_500]), of(&[0, 2_501]), of(&[0, 5_000])]
+            .map(|read| read.map(|trace| trace.seconds()).map_err(|error| error.to_string()));
+
+        let refused = |line: u32, seconds: u32| {
+            Err(format!(
+                "line {line}, column second: {seconds} seconds of 10000 partitions are more than 50000000 in all; \
+                 give a shorter trace, or fewer partitions"
+            ))
+        };
+        assert_eq!(told, [Ok(5_000), refused(3, 5_002), refused(3, 5_001)]);
     }
 
     #[test]

@@ -102,7 +102,9 @@ pub fn compare_pending(stored: &Stored, overflowed: &HashSet<(i32, i64)>, differ
         differences.push(Difference {
             class: Class::Wrong,
             subject: Subject::Player(stored.player.clone()),
-            expected: format!("no pending dead letter of {partition}@{offset}: no sum overflows there"),
+            expected: format!(
+                "no pending dead letter of {partition}@{offset}: nothing is refused there for what is stored"
+            ),
             found: "one".to_owned(),
         });
     }

@@ -10,6 +10,9 @@ use super::player::PlayerId;
 use super::record::SourceRecord;
 use super::rules::{Reason, Reasons, Rules};
 
+/// Types of a player that are kept at most.
+const MAX_ACHIEVEMENTS: usize = 4_096;
+
 /// The order of a player's items. All partitions are of one incarnation, so that this needs none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ItemKey {
@@ -45,7 +48,7 @@ pub struct Player {
     pub deleted: Option<(i64, i32, i64)>,
     /// Type and tier: everything that a value reached which may have been stored, between any two records.
     pub reached: BTreeSet<(u32, i64)>,
-    /// Which records overflow a sum, or come before a deletion, depends on the order of two partitions.
+    /// Which records overflow a sum, find no room, or come before a deletion, depends on the order of two partitions.
     pub undecided: bool,
     /// A stored record was found.
     pub seen: bool,
@@ -57,9 +60,9 @@ pub struct Fold {
     pub rules: Rules,
     /// When this check began: no worker has judged a record later.
     now_ms: i64,
-    /// Also those none of whose reports counted: what was refused for a sum may be noted in a player's record.
+    /// Also those none of whose reports counted: what was refused for what is stored may be noted in a player's record.
     pub players: HashMap<PlayerId, Player>,
-    /// Partition and offset of records refused for a sum.
+    /// Partition and offset of records refused for a sum, or for want of room.
     pub overflowed: HashSet<(i32, i64)>,
     disputed: Vec<Disputed>,
     pub records: u64,
@@ -113,16 +116,19 @@ impl Fold {
             Ok(report) => {
                 let items = report.items.len() as u64;
                 let player = report.player.clone();
-                if self.merge(report, record) {
+                let Some(reason) = self.merge(report, record) else {
                     self.reports += 1;
                     self.items += items;
-                    if letters.has(record, Reason::SumOverflow) {
+                    if [Reason::SumOverflow, Reason::PlayerFull]
+                        .iter()
+                        .any(|reason| letters.has(record, *reason))
+                    {
                         self.disputed.push(Disputed::new(player, record, None));
                     }
                     return Ok(());
-                }
+                };
                 self.overflowed.insert((record.partition, record.offset));
-                (Reason::SumOverflow.into(), Some(player))
+                (reason.into(), Some(player))
             }
         };
         self.refused += 1;
@@ -139,9 +145,9 @@ impl Fold {
         }
     }
 
-    /// Decides about the records for which an overflow was seen, here or by a worker, when all records are added.
+    /// Decides about the records that were refused for what is stored, here or by a worker, when all records are added.
     ///
-    /// Where a player's reports lie in several partitions, nobody knows in which order they reached the sum: such
+    /// Where a player's reports lie in several partitions, nobody knows in which order they came: such
     /// players become undecided, and the dead letters of their records are as right as none.
     pub fn decide(&mut self, letters: &mut Letters) -> Vec<LetterFault> {
         for player in self.players.values_mut() {
@@ -160,22 +166,25 @@ impl Fold {
         faults
     }
 
-    /// False: a sum would overflow, and nothing of the report counts.
-    fn merge(&mut self, report: Report, record: &SourceRecord<'_>) -> bool {
+    /// Why nothing of the report counts, if it does not: a sum would overflow, or the player has no room.
+    fn merge(&mut self, report: Report, record: &SourceRecord<'_>) -> Option<Reason> {
         let new = Player { partition: record.partition, ..Player::default() };
         let player = self.players.entry(report.player).or_insert(new);
         player.several_partitions |= player.partition != record.partition;
         let at = (record.timestamp_ms.unwrap_or_default(), record.partition, record.offset);
         if player.deleted >= Some(at) {
-            return true;
+            return None;
         }
         if report.delete {
             player.achievements.clear();
             player.deleted = Some(at);
-            return true;
+            return None;
         }
         if player.overflows(&report.items, &self.rules) {
-            return false;
+            return Some(Reason::SumOverflow);
+        }
+        if player.overfills(&report.items) {
+            return Some(Reason::PlayerFull);
         }
         for (item, index) in report.items.into_iter().zip(0..) {
             let key = ItemKey {
@@ -187,7 +196,7 @@ impl Fold {
             player.apply(item, key, &self.rules);
         }
         player.reach(&self.rules);
-        true
+        None
     }
 }
 
@@ -252,6 +261,12 @@ impl Player {
             }
         }
         false
+    }
+
+    fn overfills(&self, items: &[Item]) -> bool {
+        let new = items.iter().map(|item| item.r#type).filter(|r#type| self.achievement(*r#type).is_none());
+        let new = new.collect::<BTreeSet<_>>().len();
+        new > 0 && self.achievements.len() + new > MAX_ACHIEVEMENTS
     }
 
     fn achievement(&self, r#type: u32) -> Option<&Achievement> {

@@ -65,10 +65,11 @@ pub enum Reason {
     FutureTimestamp,
     UnlistedType,
     SumOverflow,
+    PlayerFull,
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::NotUtf8,
         Self::Malformed,
@@ -77,6 +78,7 @@ impl Reason {
         Self::FutureTimestamp,
         Self::UnlistedType,
         Self::SumOverflow,
+        Self::PlayerFull,
     ];
 
     pub fn name(self) -> &'static str {
@@ -89,6 +91,7 @@ impl Reason {
             Self::FutureTimestamp => "future_timestamp",
             Self::UnlistedType => "unlisted_type",
             Self::SumOverflow => "sum_overflow",
+            Self::PlayerFull => "player_full",
         }
     }
 
@@ -99,7 +102,7 @@ impl Reason {
 
 /// All that is wrong with a record; its dead letter may name any of it. Empty: the record is good.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reasons(u8);
+pub struct Reasons(u16);
 
 impl Reasons {
     pub fn add(&mut self, reason: Reason) {

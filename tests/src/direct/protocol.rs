@@ -21,7 +21,7 @@ pub enum Request<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Stored,
-    /// It can never be stored: malformed, too large, or a sum would overflow.
+    /// It can never be stored: malformed, too large, or a sum would overflow, a player without room.
     Refused,
     /// Somebody else was faster too often; nothing of it is stored.
     Busy,

@@ -52,7 +52,7 @@ pub struct Counters {
 enum Change {
     Write(Vec<u8>),
     Nothing,
-    /// A sum would overflow.
+    /// A sum would overflow, or the player has no room.
     Refused,
 }
 

@@ -28,6 +28,8 @@ pub struct Outgoing<'a> {
     pub timestamp: Option<i64>,
     pub partition: Option<i32>,
     pub header: Option<(&'a str, &'a str)>,
+    /// So many more, each without a letter.
+    pub empty_headers: usize,
 }
 
 impl std::fmt::Debug for Log {
@@ -62,8 +64,14 @@ impl Log {
             record.payload = outgoing.value;
             record.timestamp = outgoing.timestamp;
             record.partition = outgoing.partition;
+            let empty = Header { key: "", value: None::<&[u8]> };
+            let mut headers = OwnedHeaders::new();
             if let Some((key, value)) = outgoing.header {
-                record = record.headers(OwnedHeaders::new().insert(Header { key, value: Some(value) }));
+                headers = headers.insert(Header { key, value: Some(value) });
+            }
+            if outgoing.header.is_some() || outgoing.empty_headers > 0 {
+                record = record
+                    .headers((0..outgoing.empty_headers).fold(headers, |list, _| list.insert(empty.clone())));
             }
             sent.push(self.producer.send_result(record).map_err(|(error, _)| error)?);
         }

@@ -157,7 +157,8 @@ impl Worker {
         Ok(values.iter().sum())
     }
 
-    fn address(&self) -> Result<String> {
+    /// Where it answers, host:port.
+    pub fn address(&self) -> Result<String> {
         std::fs::read_to_string(&self.address_file).context("the worker does not listen yet")
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plaudit_worker::lane::ports::{DeadLetter, Outbox, Refused, SourceError, Unlock};
+use plaudit_worker::lane::ports::{DeadLetter, Outbox, OwnHeaders, Part, Refused, SourceError, Unlock};
 
 use super::load::NOW_MS;
 use super::record::Record;
@@ -77,9 +77,9 @@ impl Outbox for Topics {
                 partition,
                 offset: refused.offset,
                 timestamp: record.timestamp_ms,
-                key: record.key,
-                value: record.payload,
-                headers: None,
+                key: record.key.as_deref().map(Part::of_key),
+                value: record.payload.as_deref().map(Part::of_value),
+                headers: OwnHeaders::default(),
                 reason: refused.reason,
                 detail: refused.detail.clone(),
             }
@@ -100,8 +100,8 @@ fn record_of_letter(letter: &DeadLetter) -> Record {
     headers.extend(letter.timestamp.map(|timestamp| ("plaudit-timestamp", timestamp.to_string())));
     Record {
         timestamp_ms: Some(NOW_MS),
-        key: letter.key.clone(),
-        payload: letter.value.clone(),
+        key: letter.key.as_ref().map(|key| key.bytes.clone()),
+        payload: letter.value.as_ref().map(|value| value.bytes.clone()),
         headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect(),
         ..Record::default()
     }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plaudit_worker::lane::ports::{Committed, RecordView, Source, SourceError, TopicFacts};
+use plaudit_worker::lane::ports::{Committed, OwnHeaders, RecordView, Source, SourceError, TopicFacts};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, sleep_until};
 
@@ -55,7 +55,7 @@ impl Source for Partition {
                 timestamp: record.timestamp_ms,
                 key: record.key.as_deref(),
                 value: record.payload.as_deref(),
-                headers: &|| None,
+                headers: &OwnHeaders::default,
             };
             if !record.control && take(view).is_break() {
                 break;

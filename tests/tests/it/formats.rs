@@ -50,6 +50,7 @@ fn a_player_record_keeps_its_bytes() -> Result<()> {
             partition: 5,
             offset: 999_998,
             r#type: 1_003,
+            why: 1,
         }],
         ..PlayerRecord::default()
     };
@@ -282,7 +283,7 @@ fn unhex(text: &str) -> Result<Vec<u8>> {
 const RECORD_BYTES: &str = "\
     0d0100000011020100000000000019f0debc9a7856341221060000000000000028914e30013803400c4a063938373635\
     3452080802100518c0843d5204100718015a2408e90710491a05636166c3a92080d095ffbc312802300538bf843d4003\
-    48ffcf95ffbc315a0e08ea0710feffffffffffffffff016a0b0802100518be843d20eb07";
+    48ffcf95ffbc315a0e08ea0710feffffffffffffffff016a0d0802100518be843d20eb072801";
 
 const RECORD_TEXT: &str = r#"format: 1
 version: 258
@@ -322,6 +323,7 @@ pending_dead_letters {
   partition: 5
   offset: 999998
   type: 1003
+  why: 1
 }
 "#;
 

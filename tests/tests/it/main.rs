@@ -6,6 +6,7 @@ mod direct;
 mod exactness;
 mod formats;
 mod growth;
+mod hostile;
 mod importing;
 mod languages;
 mod local;

@@ -1,11 +1,12 @@
 //! Settings of the Kafka clients, each with its reason.
 
-use plaudit_crds::GroupProtocol;
 use plaudit_crds::worker::WorkerConfig;
+use plaudit_crds::{GroupProtocol, Properties};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::Access;
+use crate::lane::letter::MOST_BYTES;
 
 /// Settings of the consumer of a worker that may come to own all `partitions` of its topic; `name` is what the group's other
 /// members and the operator know it by.
@@ -27,7 +28,7 @@ pub fn consumer_config(
         // A missing offset must stop a lane, never move it silently.
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "false")
-        .set("max.poll.interval.ms", "60000")
+        .set("max.poll.interval.ms", max_poll_interval_ms(&config.source.properties).to_string())
         // The client queues by partition, and goes over by one fetch.
         .set("queued.min.messages", queues.records.to_string())
         .set("queued.max.messages.kbytes", queues.kbytes.to_string())
@@ -52,6 +53,11 @@ pub fn consumer_config(
         client.set(name, value);
     }
     client
+}
+
+/// Without a poll for so long a worker leaves its group. The client takes no shorter time than the session's.
+fn max_poll_interval_ms(properties: &Properties) -> i32 {
+    properties.session_timeout_ms.unwrap_or(0).max(60_000)
 }
 
 /// Settings of a consumer without a group, for reading single records.
@@ -81,7 +87,7 @@ pub fn letters_config(access: &Access) -> ClientConfig {
         // Each request takes several times its letter: a thousand at once would be tens of megabytes.
         .set("max.in.flight.requests.per.connection", "32")
         // Whether a letter is too large is for its topic to say.
-        .set("message.max.bytes", "10485760");
+        .set("message.max.bytes", MOST_BYTES.to_string());
     client
 }
 
@@ -155,7 +161,54 @@ impl Queues {
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
     use super::*;
+
+    const CONFIG: &str = "
+pipeline: default/p
+source: {bootstrapServers: 'k:9092', topic: reports, consumerGroup: default.p, groupProtocol: PROTOCOL, properties: {PROPERTIES}}
+store: {address: 'v:6379'}
+deadLetters: {topic: reports.dead-letters}
+";
+
+    #[test]
+    fn the_client_takes_whatever_a_configuration_may_say() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        let bounds = [
+            ("fetch.wait.max.ms", 0, 10_000),
+            ("fetch.min.bytes", 1, 10_485_760),
+            ("fetch.message.max.bytes", 1_024, 104_857_600),
+            ("fetch.max.bytes", 1_000_000, 104_857_600),
+            ("queued.min.messages", 1, 1_000_000),
+            ("queued.max.messages.kbytes", 1, 1_048_576),
+            ("socket.timeout.ms", 1_000, 300_000),
+            ("session.timeout.ms", 6_000, 300_000),
+            ("heartbeat.interval.ms", 100, 100_000),
+            ("max.poll.interval.ms", 10_000, 3_600_000),
+        ];
+        let access = Access::plain("k:9092");
+        let (mut accepted, mut refused) = (0, Vec::new());
+        for round in 0..400 {
+            // Mostly the bounds themselves, of which each at least once alone.
+            let mut given = Vec::new();
+            for (at, (name, least, most)) in bounds.iter().enumerate() {
+                if round / 2 == at || rng.u8(..4) == 0 {
+                    let value =
+                        [*least, *most, rng.i32(*least..=*most)][round % 2 + usize::from(rng.u8(..4) == 0)];
+                    given.push(format!("{name}: {value}"));
+                }
+            }
+            let protocol = if rng.u8(..4) == 0 { "consumer" } else { "classic" };
+            let text = CONFIG.replace("PROTOCOL", protocol).replace("PROPERTIES", &given.join(", "));
+            let Ok(config) = WorkerConfig::from_yaml(&text) else { continue };
+            accepted += 1;
+            if let Err(error) = consumer_config(&access, &config, Some("w"), 3).create::<BaseConsumer>() {
+                refused.push(format!("{given:?}: {error}"));
+            }
+        }
+        assert_eq!((accepted > 100, refused), (true, Vec::<String>::new()));
+    }
 
     #[test]
     fn queues_of_all_partitions_stay_inside_half_the_budget() {

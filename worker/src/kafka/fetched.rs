@@ -2,15 +2,15 @@
 //! each of them.
 
 use std::collections::VecDeque;
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::ptr::{self, NonNull};
 
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 
-use crate::lane::ports::RecordView;
+use super::native::own_headers;
+use crate::lane::ports::{OwnHeaders, RecordView};
 
 /// Records taken at a time.
 const AT_ONCE: usize = 128;
@@ -136,28 +136,15 @@ impl Fetched {
         (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), len) })
     }
 
-    fn headers(&self) -> Option<OwnedHeaders> {
+    fn headers(&self) -> OwnHeaders {
         let mut list = ptr::null_mut();
         // SAFETY: the message is ours; the list that it points to stays the message's.
         let error = unsafe { sys::rd_kafka_message_headers(self.0.as_ptr(), &raw mut list) };
         if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
+            return OwnHeaders::default();
         }
-        let mut headers = OwnedHeaders::new();
-        for at in 0.. {
-            let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
-            // SAFETY: the list lives as long as the message; an index behind its end is answered with an error.
-            let error = unsafe {
-                sys::rd_kafka_header_get_all(list, at, &raw mut name, &raw mut value, &raw mut len)
-            };
-            if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                break;
-            }
-            // SAFETY: a header's name is a C string of the message.
-            let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-            headers = headers.insert(Header { key: &name, value: self.bytes(value, len) });
-        }
-        Some(headers)
+        // SAFETY: the list lives as long as the message.
+        unsafe { own_headers(list) }
     }
 }
 

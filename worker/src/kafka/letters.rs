@@ -4,12 +4,7 @@ use std::sync::Arc;
 
 use rdkafka::message::{Header, Headers as _, OwnedHeaders};
 
-use crate::lane::ports::DeadLetter;
-
-/// A letter too large for its topic keeps this much of its value.
-const VALUE_BYTES: usize = 4_096;
-/// One that is still too large keeps this much of its key, and of its detail.
-const KEY_BYTES: usize = 1_024;
+use crate::lane::letter::{DeadLetter, KEY_BYTES, Part, VALUE_BYTES};
 
 /// Where letters come from.
 #[derive(Clone, Debug)]
@@ -37,25 +32,32 @@ pub(super) struct Envelope<'a> {
 
 impl Origin {
     pub fn envelope<'a>(&self, letter: &'a DeadLetter, cut: Cut) -> Envelope<'a> {
-        let (mut key, mut value) = (letter.key.as_deref(), letter.value.as_deref());
-        let (mut own, mut detail) = (letter.headers.clone().unwrap_or_default(), letter.detail.as_str());
-        let mut notes = Vec::new();
+        let bytes = |part: &'a Option<Part>| part.as_ref().map(|part| &part.bytes[..]);
+        let whole = |part: &Option<Part>| part.as_ref().map_or(0, |part| part.whole);
+        let (mut key, mut value) = (bytes(&letter.key), bytes(&letter.value));
+        let (mut own, mut left_out) =
+            (letter.headers.list.clone().unwrap_or_default(), letter.headers.left_out);
+        let mut detail = letter.detail.as_str();
         if cut != Cut::Nothing {
-            notes.push(("plaudit-truncated", "true".to_owned()));
-            notes.push(("plaudit-original-size", value.unwrap_or_default().len().to_string()));
             value = value.map(|value| shortened(value, VALUE_BYTES));
         }
         if cut == Cut::Everything {
-            if let Some(long) = key.filter(|key| key.len() > KEY_BYTES) {
-                notes.push(("plaudit-original-key-size", long.len().to_string()));
-                key = Some(shortened(long, KEY_BYTES));
-            }
-            if own.count() > 0 {
-                notes.push(("plaudit-headers-dropped", own.count().to_string()));
-                own = OwnedHeaders::new();
-            }
+            key = key.map(|key| shortened(key, KEY_BYTES));
+            left_out += own.count();
+            own = OwnedHeaders::new();
             // A detail may quote the record.
             detail = &detail[..detail.floor_char_boundary(KEY_BYTES)];
+        }
+        let mut notes = Vec::new();
+        if cut != Cut::Nothing || value.map_or(0, <[u8]>::len) < whole(&letter.value) {
+            notes.push(("plaudit-truncated", "true".to_owned()));
+            notes.push(("plaudit-original-size", whole(&letter.value).to_string()));
+        }
+        if key.map_or(0, <[u8]>::len) < whole(&letter.key) {
+            notes.push(("plaudit-original-key-size", whole(&letter.key).to_string()));
+        }
+        if left_out > 0 {
+            notes.push(("plaudit-headers-dropped", left_out.to_string()));
         }
         let headers = notes.iter().fold(self.stamp(own, letter, detail), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
@@ -87,6 +89,7 @@ fn shortened(bytes: &[u8], most: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::letter::OwnHeaders;
     use crate::report::Reason;
 
     fn letter() -> DeadLetter {
@@ -95,9 +98,9 @@ mod tests {
             partition: 2,
             offset: 40,
             timestamp: Some(1_000),
-            key: Some(vec![b'k'; 2_000]),
-            value: Some(vec![b'v'; 9_000]),
-            headers: Some(own),
+            key: Some(Part::of_key(&[b'k'; 2_000])),
+            value: Some(Part::of_value(&[b'v'; 9_000])),
+            headers: OwnHeaders { list: Some(own), bytes: 6, left_out: 0 },
             reason: Reason::Malformed,
             detail: "ä".repeat(600),
         }
@@ -137,8 +140,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_when_the_record_was_copied_is_said_in_any_case() {
+        let part = |kept| Some(Part { bytes: vec![b'x'; kept], whole: 20_000_000 });
+        let headers = OwnHeaders { list: None, bytes: 0, left_out: 2_000 };
+        let letter = DeadLetter { key: part(1_024), value: part(4_096), headers, ..letter() };
+
+        let looks = [Cut::Nothing, Cut::Value, Cut::Everything].map(|cut| look(&letter, cut));
+
+        let notes = pairs(&[
+            ("plaudit-truncated", "true"),
+            ("plaudit-original-size", "20000000"),
+            ("plaudit-original-key-size", "20000000"),
+            ("plaudit-headers-dropped", "2000"),
+        ]);
+        let look = |detail| ([1_024, 4_096, detail], notes.clone());
+        assert_eq!(looks, [look(1_200), look(1_200), look(1_024)]);
+    }
+
+    #[test]
     fn a_short_key_stays_whole_and_an_absent_value_stays_absent() {
-        let letter = DeadLetter { key: Some(b"17".to_vec()), value: None, headers: None, ..letter() };
+        let key = Some(Part::of_key(b"17"));
+        let letter = DeadLetter { key, value: None, headers: OwnHeaders::default(), ..letter() };
         let envelope = Origin { topic: "t".into(), group: "g".into() }.envelope(&letter, Cut::Everything);
         assert_eq!((envelope.key, envelope.value), (Some(&b"17"[..]), None));
     }

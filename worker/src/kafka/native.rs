@@ -1,10 +1,14 @@
 //! The few calls of librdkafka that the safe wrapper lacks.
 
-use std::ffi::CString;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
+use std::ptr;
 
 use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::{Offset, TopicPartitionList};
+
+use crate::lane::ports::OwnHeaders;
 
 /// Metadata of the first entry of a list, as bytes: the wrapper panics on what is not UTF-8, and anybody may commit
 /// anything.
@@ -60,6 +64,35 @@ pub fn position<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str, par
         // Nothing was handed over yet.
         _ => None,
     }
+}
+
+/// A copy of headers: the wrapper panics on names that are not UTF-8, and anybody may send anything.
+///
+/// # Safety
+/// The list outlives the call.
+pub unsafe fn own_headers(list: *const sys::rd_kafka_headers_t) -> OwnHeaders {
+    // SAFETY: as the caller promises.
+    OwnHeaders::copy((0..).map_while(|at| unsafe { header(list, at) }))
+}
+
+/// # Safety
+/// The list outlives what is returned.
+unsafe fn header<'a>(
+    list: *const sys::rd_kafka_headers_t,
+    at: usize,
+) -> Option<(Cow<'a, str>, Option<&'a [u8]>)> {
+    let (mut name, mut value, mut len) = (ptr::null(), ptr::null(), 0);
+    // SAFETY: the list is alive; an index behind its end is answered with an error.
+    let error =
+        unsafe { sys::rd_kafka_header_get_all(list, at, &raw mut name, &raw mut value, &raw mut len) };
+    if error != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return None;
+    }
+    // SAFETY: a name is a C string of the list.
+    let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
+    // SAFETY: a value, when not null, lies in the list's memory and is as long as it says.
+    let value = (!value.is_null()).then(|| unsafe { std::slice::from_raw_parts(value.cast::<u8>(), len) });
+    Some((name, value))
 }
 
 #[cfg(test)]

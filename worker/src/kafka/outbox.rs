@@ -111,8 +111,7 @@ impl KafkaOutbox {
 
 /// A letter's part of [`LETTERS_KBYTES`]; one that is larger goes alone.
 fn kbytes(letter: &DeadLetter) -> u32 {
-    let bytes = letter.value.as_ref().map_or(0, Vec::len) + letter.key.as_ref().map_or(0, Vec::len);
-    u32::try_from(bytes / 1_024).unwrap_or(u32::MAX).clamp(1, LETTERS_KBYTES)
+    u32::try_from(letter.bytes() / 1_024).unwrap_or(u32::MAX).clamp(1, LETTERS_KBYTES)
 }
 
 impl Sending {
@@ -170,6 +169,7 @@ fn all(sent: Vec<Result<(), SourceError>>) -> Result<(), (usize, SourceError)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lane::ports::{OwnHeaders, Part};
     use crate::report::Reason;
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
             offset: 0,
             timestamp: None,
             key: None,
-            value: Some(vec![0; bytes]),
-            headers: None,
+            value: Some(Part::of_value(&vec![0; bytes])),
+            headers: OwnHeaders::default(),
             reason: Reason::Malformed,
             detail: String::new(),
         };

@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::bindings as sys;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::access::Access;
 use super::link::LinkContext;
-use crate::lane::ports::{DeadLetter, Refused};
+use super::native::own_headers;
+use crate::lane::ports::{DeadLetter, OwnHeaders, Part, Refused};
 
 /// Without a record for so long the lane has to try again.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Records up to this many offsets away are read past: cheaper than a seek, which throws away what was fetched.
 const NEAR: i64 = 1_000;
 
-/// A letter for each refused record, which ascend by offset.
+/// Letters held at a time, in bytes of their records: what comes after is fetched by the next call.
+const ENOUGH_BYTES: usize = 4 << 20;
+
+/// A letter for each refused record, which ascend by offset: for the first of them at least.
 ///
 /// # Errors
 /// When not every record was read and not every other is known to be gone.
@@ -27,7 +32,7 @@ pub(super) fn fetch(
     partition: i32,
     refused: &[Refused],
 ) -> Result<Vec<DeadLetter>, KafkaError> {
-    let mut replay = Replay { partition, refused, letters: Vec::with_capacity(refused.len()) };
+    let mut replay = Replay { partition, refused, letters: Vec::new(), bytes: 0 };
     if replay.due().is_some() {
         let consumer = access.reader()?;
         let (low, _) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
@@ -72,20 +77,26 @@ fn read(
 #[derive(Debug, Default)]
 struct Content {
     timestamp: Option<i64>,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Option<OwnedHeaders>,
+    key: Option<Part>,
+    value: Option<Part>,
+    headers: OwnHeaders,
 }
 
 impl Content {
     fn of(record: &BorrowedMessage<'_>) -> Self {
         Self {
             timestamp: record.timestamp().to_millis(),
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.payload().map(<[u8]>::to_vec),
-            headers: record.headers().map(BorrowedHeaders::detach),
+            key: record.key().map(Part::of_key),
+            value: record.payload().map(Part::of_value),
+            headers: record.headers().map(headers_of).unwrap_or_default(),
         }
     }
+}
+
+/// The wrapper's own look at a header panics where its name is not UTF-8.
+fn headers_of(headers: &BorrowedHeaders) -> OwnHeaders {
+    // SAFETY: that is what the wrapper makes of the client's pointer, and the list lives as long as its message.
+    unsafe { own_headers(std::ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>()) }
 }
 
 /// Refused records still to be read, and the letters of the others.
@@ -94,12 +105,14 @@ struct Replay<'a> {
     partition: i32,
     refused: &'a [Refused],
     letters: Vec<DeadLetter>,
+    /// Of the letters.
+    bytes: usize,
 }
 
 impl Replay<'_> {
     /// The next offset to read.
     fn due(&self) -> Option<i64> {
-        self.refused.first().map(|refused| refused.offset)
+        self.refused.first().filter(|_| self.bytes < ENOUGH_BYTES).map(|refused| refused.offset)
     }
 
     /// Retention has removed what lies below.
@@ -127,7 +140,9 @@ impl Replay<'_> {
         };
         let Content { timestamp, key, value, headers } = content.unwrap_or_default();
         let (partition, offset, reason) = (self.partition, refused.offset, refused.reason);
-        self.letters.push(DeadLetter { partition, offset, timestamp, key, value, headers, reason, detail });
+        let letter = DeadLetter { partition, offset, timestamp, key, value, headers, reason, detail };
+        self.bytes += letter.bytes();
+        self.letters.push(letter);
     }
 }
 
@@ -142,10 +157,10 @@ mod tests {
             .iter()
             .map(|offset| Refused { offset: *offset, reason: Reason::SumOverflow, detail: "too much".into() })
             .collect();
-        let mut replay = Replay { partition: 3, refused: &refused, letters: Vec::new() };
+        let mut replay = Replay { partition: 3, refused: &refused, letters: Vec::new(), bytes: 0 };
         replay.log_starts_at(low);
         for offset in log {
-            let value = Some(offset.to_string().into_bytes());
+            let value = Some(Part::of_value(offset.to_string().as_bytes()));
             replay.see(*offset, || Content { value, ..Content::default() });
         }
         let due = replay.due();
@@ -155,8 +170,12 @@ mod tests {
     #[test]
     fn each_refused_record_is_read_or_known_to_be_gone() {
         let (letters, due) = replayed(&[3, 7, 8, 12], 5, &[6, 7, 10, 12]);
-        let letters: Vec<_> =
-            letters.iter().map(|letter| (letter.offset, letter.value.as_deref(), &*letter.detail)).collect();
+        let letters: Vec<_> = letters
+            .iter()
+            .map(|letter| {
+                (letter.offset, letter.value.as_ref().map(|value| &value.bytes[..]), &*letter.detail)
+            })
+            .collect();
         let gone = "too much; the record itself is no longer in the log";
         let expected = [
             (3, None, gone),
@@ -165,6 +184,21 @@ mod tests {
             (12, Some(&b"12"[..]), "too much"),
         ];
         assert_eq!((&*letters, due), (&expected[..], None));
+    }
+
+    #[test]
+    fn large_records_are_fetched_a_few_at_a_time() {
+        let refused: Vec<Refused> = (0..9)
+            .map(|offset| Refused { offset, reason: Reason::SumOverflow, detail: String::new() })
+            .collect();
+        let mut replay = Replay { partition: 3, refused: &refused, letters: Vec::new(), bytes: 0 };
+
+        for offset in 0..9 {
+            let key = Some(Part::of_key(&vec![b'k'; 1 << 20]));
+            replay.see(offset, || Content { key, ..Content::default() });
+        }
+
+        assert_eq!((replay.letters.len(), replay.due(), replay.refused.len()), (4, None, 5));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod context;
 mod halt;
+pub mod letter;
 pub mod ports;
 mod reader;
 mod recover;

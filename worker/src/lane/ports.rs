@@ -5,8 +5,7 @@
 use std::future::Future;
 use std::ops::ControlFlow;
 
-use rdkafka::message::OwnedHeaders;
-
+pub use super::letter::{DeadLetter, OwnHeaders, Part};
 use crate::player::PlayerId;
 use crate::report::Reason;
 
@@ -19,7 +18,7 @@ pub struct RecordView<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     /// Copied when asked for: only dead letters need them.
-    pub headers: &'a dyn Fn() -> Option<OwnedHeaders>,
+    pub headers: &'a dyn Fn() -> OwnHeaders,
 }
 
 impl std::fmt::Debug for RecordView<'_> {
@@ -93,19 +92,6 @@ pub trait Source: Send {
     ) -> impl Future<Output = Result<(), SourceError>> + Send;
 }
 
-/// A record that cannot be processed, on its way to the dead-letter topic.
-#[derive(Clone, Debug)]
-pub struct DeadLetter {
-    pub partition: i32,
-    pub offset: i64,
-    pub timestamp: Option<i64>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Option<OwnedHeaders>,
-    pub reason: Reason,
-    pub detail: String,
-}
-
 /// A record of the source topic that was refused after its payload was let go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -147,8 +133,8 @@ pub trait Outbox: Send {
         unlocks: &[Unlock],
     ) -> impl Future<Output = Result<(), (usize, SourceError)>> + Send;
 
-    /// Reads records of the source topic again, ascending by offset. One that the log no longer has becomes a letter
-    /// without a value.
+    /// Reads records of the source topic again, ascending by offset: from the first on as many as may be held, one at least. One
+    /// that the log no longer has becomes a letter without a value.
     fn fetch(
         &mut self,
         partition: i32,

@@ -5,11 +5,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use plaudit_crds::{OnError, Unlisted};
-use rdkafka::message::{Headers as _, OwnedHeaders};
 use tokio::time::Instant;
 
 use super::LaneContext;
-use super::ports::{DeadLetter, RecordView, Source, SourceError};
+use super::ports::{DeadLetter, Part, RecordView, Source, SourceError};
 use crate::batch::{Batch, PlayerRef};
 use crate::budget::Charge;
 use crate::player::is_key_of;
@@ -261,7 +260,8 @@ fn by_clock_or_configuration(reason: Reason) -> bool {
         | Reason::Malformed
         | Reason::LimitExceeded
         | Reason::NoTimestamp
-        | Reason::SumOverflow => false,
+        | Reason::SumOverflow
+        | Reason::PlayerFull => false,
     }
 }
 
@@ -281,20 +281,16 @@ fn dead_letter(
     refusal: Refusal,
     charge: &mut Charge,
 ) -> DeadLetter {
-    let headers = (record.headers)();
-    let header_bytes = |headers: &OwnedHeaders| -> usize {
-        headers.iter().map(|header| header.key.len() + header.value.map_or(0, <[u8]>::len)).sum()
-    };
-    let bytes = record.value.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
-    charge.add(bytes + headers.as_ref().map_or(0, header_bytes));
-    DeadLetter {
+    let letter = DeadLetter {
         partition: lane.shared.partition,
         offset: record.offset,
         timestamp: record.timestamp,
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(<[u8]>::to_vec),
-        headers,
+        key: record.key.map(Part::of_key),
+        value: record.value.map(Part::of_value),
+        headers: (record.headers)(),
         reason: refusal.reason,
         detail: refusal.detail,
-    }
+    };
+    charge.add(letter.bytes());
+    letter
 }

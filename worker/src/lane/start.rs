@@ -74,12 +74,25 @@ impl CommitMetadata {
     pub fn decode(metadata: &[u8]) -> Option<Self> {
         let rest = std::str::from_utf8(metadata).ok()?.strip_prefix("plaudit/1:")?;
         let mut parts = rest.split(':');
-        let topic = parts.next()?;
-        let topic_id = (0..topic.len() / 2)
-            .map(|at| u8::from_str_radix(topic.get(at * 2..at * 2 + 2)?, 16).ok())
-            .collect::<Option<_>>()?;
-        Some(Self { topic_id, incarnation: parts.next()?.parse().ok()?, first: parts.next()?.parse().ok()? })
+        let topic_id = topic_id(parts.next()?)?;
+        let incarnation = parts.next()?.parse().ok()?;
+        let first = parts.next()?.parse().ok()?;
+        // The next topic of this name takes the next incarnation, and no offset lies below zero.
+        (incarnation < u32::MAX && first >= 0 && parts.next().is_none()).then_some(Self {
+            topic_id,
+            incarnation,
+            first,
+        })
     }
+}
+
+/// Two hexadecimal digits for each byte, at most the 16 of Kafka's.
+fn topic_id(text: &str) -> Option<Vec<u8>> {
+    let is_hex = text.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hex || text.len() % 2 == 1 || text.len() > 32 {
+        return None;
+    }
+    (0..text.len() / 2).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16).ok()).collect()
 }
 
 /// The lane start table.
@@ -119,7 +132,7 @@ fn first_offset(known: &Known<'_>) -> i64 {
 fn recreated(known: &Known<'_>, fence: &Fence) -> Decision {
     let start = match known.rules.on_topic_recreated {
         OnTopicRecreated::Continue => {
-            Start::Create { from: known.log.0, incarnation: fence.incarnation + 1 }
+            Start::Create { from: known.log.0, incarnation: fence.incarnation.saturating_add(1) }
         }
         OnTopicRecreated::Stop => stop(
             StopReason::TopicRecreated,
@@ -145,8 +158,10 @@ fn store_lost(known: &Known<'_>, committed: &Committed, metadata: &CommitMetadat
     let is_same = !is_other(&metadata.topic_id, known.topic_id);
     let first = if is_same { metadata.first } else { low };
     let skipped = (first < low).then_some((first, low));
-    let incarnation = if is_same { metadata.incarnation } else { metadata.incarnation + 1 };
-    Decision { start: Start::Create { from: first.max(low), incarnation }, skipped }
+    let incarnation = metadata.incarnation.saturating_add(u32::from(!is_same));
+    // Whoever may commit for the group may have written anything.
+    let Decision { start, .. } = inside_log(Start::Create { from: first.max(low), incarnation }, known);
+    Decision { start, skipped }
 }
 
 /// Whether two topic IDs are known and differ.
@@ -294,7 +309,10 @@ mod tests {
         // The metadata says that offset 0 was the first; the log begins at 10.
         assert_eq!(decide(&replay), Decision { skipped: Some((0, 10)), ..create(10, 0) });
         assert_eq!(decide(&Known { committed: Some(&kept), ..replay.clone() }), create(20, 0));
-        assert_eq!(decide(&Known { topic_id: &[9], ..replay }), create(10, 1));
+        assert_eq!(decide(&Known { topic_id: &[9], ..replay.clone() }), create(10, 1));
+        let beyond = ours_from(33, 101);
+        let beyond = decide(&Known { committed: Some(&beyond), ..replay });
+        assert_eq!((reason(&beyond), beyond.skipped), (Some(StopReason::TopicRecreated), None));
     }
 
     #[test]
@@ -337,7 +355,16 @@ mod tests {
     fn metadata_reads_back_and_knows_strangers() {
         let metadata = CommitMetadata { topic_id: vec![0xab, 0x01], incarnation: 2, first: 17 };
         assert_eq!(CommitMetadata::decode(metadata.encode().as_bytes()), Some(metadata));
-        assert_eq!(CommitMetadata::decode(b""), None);
-        assert_eq!(CommitMetadata::decode(b"plaudit/1:zz:0:0"), None);
+        let strangers: [&[u8]; 8] = [
+            b"",
+            b"plaudit/1:zz:0:0",
+            b"plaudit/1:+f:0:0",
+            b"plaudit/1:abc:0:0",
+            b"plaudit/1:0123456789abcdef0123456789abcdef01:0:0",
+            b"plaudit/1::4294967295:0",
+            b"plaudit/1::0:-1",
+            b"plaudit/1::0:0:0",
+        ];
+        assert_eq!(strangers.map(CommitMetadata::decode), [const { None }; 8]);
     }
 }

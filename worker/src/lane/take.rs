@@ -12,7 +12,7 @@ use super::start::{CommitMetadata, Decision, Known, Start, decide};
 use super::{Lane, LaneState};
 use crate::player::FORMAT;
 use crate::proto::Fence;
-use crate::store::{FenceState, Store, StoreError};
+use crate::store::{FenceError, FenceState, Store, StoreError, read_fence};
 
 /// A try that is worth another: why, for whoever looks at the lane.
 struct Again(StopReason, String);
@@ -117,7 +117,7 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
         if self.writer.store.replace_fence(&key, value.as_deref(), &fence.encode_to_vec()).await? {
             if let Some((first, end)) = skipped {
                 let partition = lane.shared.partition;
-                let lost = (end - first).unsigned_abs();
+                let lost = end.abs_diff(first);
                 tracing::error!(partition, first, last = end - 1, lost, "records skipped: the log lost them");
                 lane.metrics.lost_records.inc_by(lost);
             }
@@ -129,15 +129,14 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
 }
 
 fn decode_fence(value: Option<&[u8]>) -> Result<Option<Fence>, Halt> {
-    let Some(value) = value else { return Ok(None) };
-    let park = |reason, message: &str| Halt::Park { reason, message: message.to_owned() };
-    let fence = Fence::decode(value)
-        .map_err(|_| park(StopReason::DamagedRecord, "the fence of the partition does not decode"))?;
-    match fence.format {
-        FORMAT => Ok(Some(fence)),
-        0 => Err(park(StopReason::DamagedRecord, "the fence of the partition has no format")),
-        _ => Err(park(StopReason::NewerFormat, "the fence of the partition was written by a newer version")),
-    }
+    let fence = value.map(read_fence).transpose();
+    fence.map_err(|error| {
+        let reason = match &error {
+            FenceError::Damaged(_) => StopReason::DamagedRecord,
+            FenceError::NewerFormat => StopReason::NewerFormat,
+        };
+        Halt::Park { reason, message: error.to_string() }
+    })
 }
 
 fn new_fence(group: &str, from: i64, incarnation: u32, topic: &TopicFacts) -> Fence {

@@ -4,6 +4,7 @@ use prost::Message;
 
 use super::PlayerId;
 use super::wire::{Numbers, append_achievement, append_watermark};
+use crate::fields;
 use crate::ids::WriteId;
 use crate::proto::{self, Achievement, ChunkRef, Deletion, PendingDeadLetter, PendingUnlock, Watermark};
 
@@ -12,6 +13,16 @@ pub const FORMAT: u32 = 1;
 
 /// Bytes of a player value that name its version and write ID: a script compares exactly these.
 pub const HEADER: std::ops::Range<usize> = 5..32;
+
+/// Most watermarks, achievements or chunks of a record that is read, each four times what one comes to: a player has
+/// [`MAX_ACHIEVEMENTS`](crate::merge::MAX_ACHIEVEMENTS), and a chunk holds one at least.
+const MOST_ENTRIES: usize = 16_384;
+/// Most unlocks, or dead letters, that a record may owe: twice the tiers of all types, or the records, of the largest batch.
+const MOST_OWED: usize = 262_144;
+/// Numbers of the fields of `player.proto` that those bound.
+const ENTRIES: [u32; 3] = [10, 11, 12];
+const OWED: [u32; 2] = [13, 14];
+const ACHIEVEMENTS_OF_A_CHUNK: [u32; 1] = [4];
 
 /// A list of achievements that had room for more is not kept for the next player: one large record would hold it for good.
 const KEPT_ACHIEVEMENTS: usize = 32;
@@ -103,6 +114,8 @@ impl PlayerState {
     /// # Errors
     /// [`RecordError`] when the bytes are damaged, belong to another player, or are of a newer format.
     pub fn decode(value: &[u8], id: &PlayerId) -> Result<Decoded, RecordError> {
+        check_entries(MOST_ENTRIES, &ENTRIES, value)?;
+        check_entries(MOST_OWED, &OWED, value)?;
         let record =
             proto::PlayerRecord::decode(value).map_err(|error| RecordError::Damaged(error.to_string()))?;
         check_format(record.format)?;
@@ -113,6 +126,9 @@ impl PlayerState {
         }
         if record.version == 0 || record.write_id_high == 0 || record.write_id_low == 0 {
             return Err(RecordError::Damaged("its version or write ID is zero".into()));
+        }
+        if record.version == u64::MAX {
+            return Err(RecordError::Damaged("its version is the last there is".into()));
         }
         let mut state = Self {
             version: record.version,
@@ -128,6 +144,10 @@ impl PlayerState {
             sort_unique(&mut state.achievements)?;
             return Ok(Decoded::Whole(state));
         }
+        if !state.achievements.is_empty() {
+            return Err(RecordError::Damaged("it has chunks, and achievements beside them".into()));
+        }
+        check_references(&record.chunks)?;
         Ok(Decoded::Split(Manifest { state, references: record.chunks }))
     }
 
@@ -211,6 +231,7 @@ impl Manifest {
     pub fn complete(self, values: &[Vec<u8>]) -> Result<PlayerState, RecordError> {
         let mut state = self.state;
         for (reference, value) in self.references.into_iter().zip(values) {
+            check_entries(MOST_ENTRIES, &ACHIEVEMENTS_OF_A_CHUNK, value)?;
             let chunk =
                 proto::Chunk::decode(&**value).map_err(|error| RecordError::Damaged(error.to_string()))?;
             check_format(chunk.format)?;
@@ -226,6 +247,28 @@ impl Manifest {
         }
         sort_unique(&mut state.achievements)?;
         Ok(state)
+    }
+}
+
+fn check_entries(most: usize, fields: &[u32], value: &[u8]) -> Result<(), RecordError> {
+    match fields::more_than(most, fields, value) {
+        None => Ok(()),
+        Some(count) => {
+            Err(RecordError::Damaged(format!("it has a list of {count} entries, more than {most}")))
+        }
+    }
+}
+
+/// A manifest that named one chunk a thousand times would have it read a thousand times.
+fn check_references(references: &[ChunkRef]) -> Result<(), RecordError> {
+    let mut keys: Vec<_> = references
+        .iter()
+        .map(|reference| (reference.write_id_high, reference.write_id_low, reference.index))
+        .collect();
+    keys.sort_unstable();
+    match keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        false => Ok(()),
+        true => Err(RecordError::Damaged("it names a chunk twice".into())),
     }
 }
 
@@ -248,6 +291,73 @@ fn sort_unique(achievements: &mut [Achievement]) -> Result<(), RecordError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn record() -> proto::PlayerRecord {
+        proto::PlayerRecord {
+            format: FORMAT,
+            version: 1,
+            write_id_high: 1,
+            write_id_low: 1,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_no_worker_writes_is_damaged() {
+        let reference = ChunkRef { write_id_high: 1, write_id_low: 2, ..ChunkRef::default() };
+        let cases = [
+            (proto::PlayerRecord { version: u64::MAX, ..record() }, "its version is the last there is"),
+            (
+                proto::PlayerRecord {
+                    chunks: vec![reference],
+                    achievements: vec![Achievement::default()],
+                    ..record()
+                },
+                "it has chunks, and achievements beside them",
+            ),
+            (
+                proto::PlayerRecord { chunks: vec![reference, reference], ..record() },
+                "it names a chunk twice",
+            ),
+            (
+                proto::PlayerRecord {
+                    achievements: vec![Achievement::default(); MOST_ENTRIES + 1],
+                    ..record()
+                },
+                "it has a list of 16385 entries, more than 16384",
+            ),
+            (
+                proto::PlayerRecord { watermarks: vec![Watermark::default(); MOST_ENTRIES + 1], ..record() },
+                "it has a list of 16385 entries, more than 16384",
+            ),
+            (
+                proto::PlayerRecord {
+                    pending_unlocks: vec![PendingUnlock::default(); MOST_OWED + 1],
+                    ..record()
+                },
+                "it has a list of 262145 entries, more than 262144",
+            ),
+        ];
+
+        for (record, expected) in cases {
+            let decoded = PlayerState::decode(&record.encode_to_vec(), &PlayerId::default());
+
+            assert_eq!(decoded.err(), Some(RecordError::Damaged(expected.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_too_many_achievements_is_damaged() {
+        let reference = ChunkRef { write_id_high: 1, write_id_low: 2, ..ChunkRef::default() };
+        let manifest = Manifest { state: PlayerState::default(), references: vec![reference] };
+        let achievements = vec![Achievement::default(); MOST_ENTRIES + 1];
+        let chunk = proto::Chunk { format: FORMAT, write_id_high: 1, write_id_low: 2, achievements };
+
+        let complete = manifest.complete(&[chunk.encode_to_vec()]);
+
+        let expected = "it has a list of 16385 entries, more than 16384".to_owned();
+        assert_eq!(complete, Err(RecordError::Damaged(expected)));
+    }
 
     #[test]
     fn a_state_that_was_reset_is_that_of_a_player_who_is_not_stored() {

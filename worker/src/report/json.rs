@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{Items, Report, ReportItem};
 
@@ -93,6 +93,60 @@ impl<'de> Visitor<'de> for ItemVisitor {
             value: value.ok_or_else(|| Error::missing_field("value"))?,
             data: data.unwrap_or_default(),
         })
+    }
+}
+
+/// Any JSON that is nested no deeper than the parser goes, 128 levels. Nothing of it is kept.
+pub(super) struct Shallow;
+
+impl<'de> Deserialize<'de> for Shallow {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Of itself for each value inside, and so with the parser's recursion, which it bounds.
+        deserializer.deserialize_any(ShallowVisitor)
+    }
+}
+
+struct ShallowVisitor;
+
+impl<'de> Visitor<'de> for ShallowVisitor {
+    type Value = Shallow;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Shallow, E> {
+        Ok(Shallow)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Shallow, A::Error> {
+        while list.next_element::<Shallow>()?.is_some() {}
+        Ok(Shallow)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shallow, A::Error> {
+        while map.next_entry::<IgnoredAny, Shallow>()?.is_some() {}
+        Ok(Shallow)
     }
 }
 

@@ -12,6 +12,7 @@ use plaudit_crds::Format;
 use prost::Message;
 use smallvec::SmallVec;
 
+use crate::fields;
 use crate::proto;
 
 /// Longest value of a Kafka record that is decoded, in bytes.
@@ -58,10 +59,11 @@ pub enum Reason {
     FutureTimestamp,
     UnlistedType,
     SumOverflow,
+    PlayerFull,
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Empty,
         Self::NotUtf8,
         Self::Malformed,
@@ -70,6 +72,7 @@ impl Reason {
         Self::FutureTimestamp,
         Self::UnlistedType,
         Self::SumOverflow,
+        Self::PlayerFull,
     ];
 
     /// The metric label and the value of the header `plaudit-reason`.
@@ -83,6 +86,7 @@ impl Reason {
             Self::FutureTimestamp => "future_timestamp",
             Self::UnlistedType => "unlisted_type",
             Self::SumOverflow => "sum_overflow",
+            Self::PlayerFull => "player_full",
         }
     }
 }
@@ -131,8 +135,8 @@ fn decode_json(payload: &[u8]) -> Result<Report<'_>, Refusal> {
     }
     let malformed = |error: serde_json::Error| Refusal::new(Reason::Malformed, json_detail(&error));
     if may_be_deep(payload) {
-        // Unknown fields are skipped without recursion, however deep they are; building the value is what refuses them.
-        serde_json::from_str::<serde_json::Value>(text).map_err(malformed)?;
+        // The decoder skips unknown fields without recursion, however deep they are.
+        serde_json::from_str::<json::Shallow>(text).map_err(malformed)?;
     }
     serde_json::from_str(text).map_err(malformed)
 }
@@ -155,7 +159,13 @@ fn json_detail(error: &serde_json::Error) -> String {
     format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
+/// The number of the field `items` in `report.proto`.
+const ITEMS: u32 = 6;
+
 fn decode_protobuf(payload: &[u8]) -> Result<Report<'_>, Refusal> {
+    if let Some(items) = fields::more_than(MAX_ITEMS, &[ITEMS], payload) {
+        return Err(too_many(items));
+    }
     let report = proto::Report::decode(payload)
         .map_err(|_| Refusal::new(Reason::Malformed, "the value is not a plaudit.v1.Report"))?;
     Ok(Report {
@@ -173,6 +183,10 @@ fn decode_protobuf(payload: &[u8]) -> Result<Report<'_>, Refusal> {
     })
 }
 
+fn too_many(items: usize) -> Refusal {
+    Refusal::new(Reason::LimitExceeded, format!("the report has {items} items, not 1 to {MAX_ITEMS}"))
+}
+
 fn check_limits(report: &Report<'_>) -> Result<(), Refusal> {
     let refuse = |detail: String| Err(Refusal::new(Reason::LimitExceeded, detail));
     if report.delete && !report.items.is_empty() {
@@ -180,7 +194,7 @@ fn check_limits(report: &Report<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(Reason::Malformed, detail));
     }
     if report.items.is_empty() != report.delete || report.items.len() > MAX_ITEMS {
-        return refuse(format!("the report has {} items, not 1 to {MAX_ITEMS}", report.items.len()));
+        return Err(too_many(report.items.len()));
     }
     if report.role.len() > MAX_ROLE_BYTES {
         return refuse(format!("role has {} bytes, more than {MAX_ROLE_BYTES}", report.role.len()));

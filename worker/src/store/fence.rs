@@ -13,6 +13,51 @@ use crate::proto;
 /// Bytes of a fence value that hold its ID: a script compares exactly these.
 pub const FENCE_ID: std::ops::Range<usize> = 5..23;
 
+/// A fence that a worker writes takes 350 bytes at most, 255 of them its owner.
+const MAX_FENCE_BYTES: usize = 4_096;
+/// Kafka's topic IDs have 16.
+const MAX_TOPIC_ID_BYTES: usize = 16;
+
+/// Why the value of a fence key cannot be used.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+pub enum FenceError {
+    #[error("the fence of the partition {0}")]
+    Damaged(&'static str),
+    #[error("the fence of the partition was written by a newer version")]
+    NewerFormat,
+}
+
+/// Decodes the value of a fence key.
+///
+/// # Errors
+/// [`FenceError`] for everything that no worker writes. What it holds may be shown.
+pub fn read_fence(value: &[u8]) -> Result<proto::Fence, FenceError> {
+    let damaged = |why| Err(FenceError::Damaged(why));
+    if value.len() > MAX_FENCE_BYTES {
+        return damaged("is too long");
+    }
+    let Ok(fence) = proto::Fence::decode(value) else { return damaged("does not decode") };
+    let is_group = |owner: &str| {
+        owner.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-'))
+    };
+    match fence.format {
+        FORMAT => {}
+        0 => return damaged("has no format"),
+        _ => return Err(FenceError::NewerFormat),
+    }
+    if fence.position < 0 || fence.settled < 0 || fence.first < 0 {
+        return damaged("has an offset below zero");
+    }
+    // The next topic of this name takes the next one.
+    if fence.incarnation == u32::MAX {
+        return damaged("has the last incarnation there is");
+    }
+    if !is_group(&fence.owner) || fence.topic_id.len() > MAX_TOPIC_ID_BYTES {
+        return damaged("names no group, or no topic");
+    }
+    Ok(fence)
+}
+
 /// Own scripts whose outcome is unknown, by the ID that they compare.
 #[derive(Clone, Copy, Debug)]
 struct Unanswered {
@@ -95,7 +140,7 @@ impl FenceState {
 
     /// Takes over what the store holds if it is the lane's own.
     pub fn adopt(&mut self, found: Option<&[u8]>) -> Knowledge {
-        let Some(found) = found.and_then(|value| proto::Fence::decode(value).ok()) else {
+        let Some(found) = found.and_then(|value| read_fence(value).ok()) else {
             return Knowledge::Foreign;
         };
         let id = WriteId { high: found.id_high, low: found.id_low };
@@ -154,6 +199,30 @@ mod tests {
             position: 10,
             ..proto::Fence::default()
         }
+    }
+
+    #[test]
+    fn what_no_worker_writes_is_damaged() {
+        let good = proto::Fence {
+            owner: "games.p".into(),
+            topic_id: vec![7; 16],
+            ..fence(WriteId { high: 1, low: 2 })
+        };
+        let read = |fence: &proto::Fence| read_fence(&fence.encode_to_vec());
+        let cases = [
+            (proto::Fence { format: 0, ..good.clone() }, "has no format"),
+            (proto::Fence { owner: "g".repeat(5_000), ..good.clone() }, "is too long"),
+            (proto::Fence { settled: -1, ..good.clone() }, "has an offset below zero"),
+            (proto::Fence { incarnation: u32::MAX, ..good.clone() }, "has the last incarnation there is"),
+            (proto::Fence { owner: "a\nb".into(), ..good.clone() }, "names no group, or no topic"),
+            (proto::Fence { topic_id: vec![7; 17], ..good.clone() }, "names no group, or no topic"),
+        ];
+
+        let told: Vec<_> = cases.iter().map(|(fence, _)| read(fence)).collect();
+
+        let expected: Vec<_> = cases.iter().map(|(_, why)| Err(FenceError::Damaged(why))).collect();
+        assert_eq!((told, read(&good)), (expected, Ok(good.clone())));
+        assert_eq!(read(&proto::Fence { format: 2, ..good }), Err(FenceError::NewerFormat));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod scripts;
 pub use connection::{Connection, StoreError};
 pub use connector::Connector;
 pub use eviction::Eviction;
-pub use fence::{FenceState, Knowledge};
+pub use fence::{FenceError, FenceState, Knowledge, read_fence};
 pub use scripts::{Header, PlayerWrite, Refused, Reply, Script, header};
 
 use std::future::Future;

@@ -20,6 +20,9 @@ const NAP: Duration = Duration::from_millis(100);
 /// So long a group is described after its workers were changed: members come and go within a session.
 const CLOSE_LOOK: Duration = Duration::from_secs(60);
 
+/// What a broker may answer to one question.
+const LARGEST_ANSWER_BYTES: usize = 16 << 20;
+
 /// What the handles want.
 pub(super) enum Order {
     Watch { id: u64, spec: ReaderSpec, answer: Answers },
@@ -75,6 +78,10 @@ fn config(access: &Access, rules: Rules) -> ClientConfig {
         // By default it waits up to ten seconds before it tries a broker that is back.
         .set("reconnect.backoff.max.ms", "2000")
         .set("allow.auto.create.topics", "false")
+        // Whoever may write a pipeline may name a broker of their own. Partitions of ten thousand pipelines take a tenth; the client
+        // wants room for a fetch, too, which is never made.
+        .set("receive.message.max.bytes", LARGEST_ANSWER_BYTES.to_string())
+        .set("fetch.max.bytes", "1000000")
         // They would be requests that nobody has asked for.
         .set("enable.metrics.push", "false")
         // Requests are counted by them.
@@ -239,5 +246,28 @@ impl Monitor<'_> {
 
     fn now(&self) -> Duration {
         self.start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::consumer::BaseConsumer;
+
+    use super::*;
+
+    #[test]
+    fn a_brokers_answer_is_bounded() {
+        let access = Access::plain("k:9092");
+        let rules = Rules {
+            period: Duration::from_secs(2),
+            metadata_period: Duration::from_secs(60),
+            keep_offsets: false,
+        };
+        let config = config(&access, rules);
+
+        // The client refuses a bound that contradicts its others.
+        let client = config.create::<BaseConsumer>();
+
+        assert_eq!((config.get("receive.message.max.bytes"), client.err()), (Some("16777216"), None));
     }
 }

@@ -70,6 +70,18 @@ fn an_overflowing_record_is_refused_whole_and_the_next_counts_again() {
 }
 
 #[test]
+fn a_record_of_a_new_type_is_refused_where_the_player_is_full() {
+    let types: Vec<(u32, i64)> = (100..4_196).map(|r#type| (r#type, 1)).collect();
+    let mut records: Vec<_> = types.chunks(256).map(|items| report(1, items)).collect();
+    records.extend([report(1, &[(1, 7)]), report(1, &[(100, 8), (4_195, 9)])]);
+    let mut world = World::of(&records);
+    world.refuse(records.len() - 2, Reason::PlayerFull);
+    let verdict = world.check();
+    assert!(verdict.passed(), "{verdict}");
+    assert_eq!((verdict.reports, verdict.refused), (records.len() as u64 - 1, 1));
+}
+
+#[test]
 fn a_record_may_note_what_was_refused_for_a_sum_and_nothing_else() {
     let mut world = World::of(&[report(1, &[(3, i64::MAX), (3, 1)]), report(2, &[(3, 1)])]);
     world.refuse(0, Reason::SumOverflow);

@@ -35,7 +35,7 @@ pub struct World {
     /// Keys with something that cannot be read.
     pub damaged: Vec<String>,
     /// Refused for what is stored, which takes more than the record to see.
-    pub overflows: Vec<usize>,
+    pub overflows: Vec<(usize, Reason)>,
     /// The topic of unlocks, if there is one.
     pub unlocks: Option<Vec<OwnedRecord>>,
 }
@@ -135,8 +135,8 @@ impl World {
 
     /// Makes the record at `index` one that was refused.
     pub fn refuse(&mut self, index: usize, reason: Reason) {
-        if reason == Reason::SumOverflow {
-            self.overflows.push(index);
+        if [Reason::SumOverflow, Reason::PlayerFull].contains(&reason) {
+            self.overflows.push((index, reason));
         }
         self.letters.push(self.letter(index, reason));
         self.settle();
@@ -228,8 +228,8 @@ impl World {
     }
 
     fn refusal(&self, index: usize) -> Option<Reason> {
-        if self.overflows.contains(&index) {
-            return Some(Reason::SumOverflow);
+        if let Some((_, reason)) = self.overflows.iter().find(|(refused, _)| *refused == index) {
+            return Some(*reason);
         }
         let mut letters = Letters::new("reports", None);
         for letter in &self.letters {

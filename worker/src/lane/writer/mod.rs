@@ -17,7 +17,7 @@ use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::cache::Cache;
 use crate::ids::WriteIds;
-use crate::merge::Overflow;
+use crate::merge;
 use crate::mutation::Mutation;
 use crate::player::{Decoded, Keys, PlayerState, SourcePartition};
 use crate::store::{FenceState, Knowledge, Store, StoreError};
@@ -80,7 +80,7 @@ struct Job<'a> {
 #[derive(Default)]
 struct Owed {
     /// Records refused by what is stored.
-    letters: Vec<Overflow>,
+    letters: Vec<merge::Refused>,
     unlocks: Vec<Unlock>,
 }
 

@@ -5,7 +5,7 @@ use crate::lane::LaneContext;
 use crate::lane::halt::Halt;
 use crate::lane::ports::{DeadLetter, Outbox, Refused, Unlock};
 use crate::lane::shared::StopReason;
-use crate::merge::Overflow;
+use crate::merge::{self, MAX_ACHIEVEMENTS, Why};
 use crate::player::{PlayerId, PlayerState};
 use crate::proto::{PendingDeadLetter, PendingUnlock};
 use crate::report::Reason;
@@ -62,33 +62,29 @@ impl<S: Store, O: Outbox> Writer<S, O> {
     pub(super) async fn send_owed(
         &mut self,
         lane: &LaneContext,
-        mut owed: Vec<Overflow>,
+        mut owed: Vec<merge::Refused>,
     ) -> Result<(), Halt> {
-        owed.retain(|overflow| !self.sent.contains(&overflow.offset));
-        owed.sort_unstable_by_key(|overflow| overflow.offset);
+        owed.retain(|record| !self.sent.contains(&record.offset));
+        owed.sort_unstable_by_key(|record| record.offset);
         owed.dedup();
         for window in owed.chunks(WINDOW) {
-            let refused: Vec<Refused> = window
-                .iter()
-                .map(|Overflow { offset, kind }| Refused {
-                    offset: *offset,
-                    reason: Reason::SumOverflow,
-                    detail: format!("the sum of type {kind} would leave the range of int64"),
-                })
-                .collect();
-            let letters = loop {
+            let refused: Vec<Refused> = window.iter().map(refused).collect();
+            let mut rest = &refused[..];
+            while !rest.is_empty() {
                 lane.step();
-                match self.outbox.fetch(lane.shared.partition, &refused).await {
-                    Ok(letters) => break letters,
+                match self.outbox.fetch(lane.shared.partition, rest).await {
+                    Ok(letters) => {
+                        self.send_letters(lane, &letters).await?;
+                        rest = &rest[letters.len().min(rest.len())..];
+                    }
                     Err(error) => {
                         lane.waiting(StopReason::KafkaUnavailable, error.to_string());
                         let delay = self.backoff.next_delay();
                         lane.pause(delay).await?;
                     }
                 }
-            };
-            self.send_letters(lane, &letters).await?;
-            self.sent.extend(window.iter().map(|overflow| overflow.offset));
+            }
+            self.sent.extend(window.iter().map(|record| record.offset));
         }
         Ok(())
     }
@@ -103,11 +99,9 @@ impl<S: Store, O: Outbox> Writer<S, O> {
     /// What a state, once stored, still has to send for this partition.
     pub(super) fn owed(&self, lane: &LaneContext, id: &PlayerId, state: &PlayerState) -> Owed {
         let due = |pending: &&PendingDeadLetter| self.is_mine(pending) && !self.is_sent(pending.offset);
-        let overflow =
-            |pending: &PendingDeadLetter| Overflow { offset: pending.offset, kind: pending.r#type };
         let unlocks = state.unlocks.iter().filter(|_| lane.announces);
         Owed {
-            letters: state.pending.iter().filter(due).map(overflow).collect(),
+            letters: state.pending.iter().filter(due).map(merge::Refused::of).collect(),
             unlocks: unlocks.map(|pending| unlock(id, pending)).collect(),
         }
     }
@@ -142,6 +136,21 @@ impl<S: Store, O: Outbox> Writer<S, O> {
     fn is_sent(&self, offset: i64) -> bool {
         offset < self.processed || self.sent.contains(&offset)
     }
+}
+
+/// A refused record as its letter says it.
+fn refused(record: &merge::Refused) -> Refused {
+    let merge::Refused { offset, why, kind } = *record;
+    let (reason, detail) = match why {
+        Why::SumOverflow => {
+            (Reason::SumOverflow, format!("the sum of type {kind} would leave the range of int64"))
+        }
+        Why::PlayerFull => (
+            Reason::PlayerFull,
+            format!("the player has {MAX_ACHIEVEMENTS} achievements, and none of type {kind}"),
+        ),
+    };
+    Refused { offset, reason, detail }
 }
 
 /// A pending unlock as it is sent.
