@@ -7,8 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+/// What takes an input.
+type Feed = fn(&[u8]);
+
 /// Each target by its name, with what it feeds.
-const TARGETS: [(&str, fn(&[u8])); 8] = [
+const TARGETS: [(&str, Feed); 8] = [
     ("lane_start", fuzz::start::lane),
     ("pipeline", fuzz::pipeline::object),
     ("player_record", fuzz::player::record),

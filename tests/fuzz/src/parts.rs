@@ -14,7 +14,6 @@ pub fn of(mut input: &[u8]) -> Vec<&[u8]> {
 }
 
 /// Whole numbers, as many as there are bytes for; then zeros.
-#[must_use]
 pub fn numbers(input: &[u8]) -> impl Iterator<Item = i64> + use<'_> {
     let numbers = input.chunks(8).map(|bytes| {
         let mut whole = [0; 8];

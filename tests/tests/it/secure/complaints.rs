@@ -44,6 +44,7 @@ impl<'a> Run<'a> {
             store_address: text(&row.spec["store"]["addresses"][0])?,
             poll_seconds: 0.5,
             secrets: Some(&secrets),
+            log: None,
         })?;
         Ok(Self { row, fleet, told: None, logged: false })
     }

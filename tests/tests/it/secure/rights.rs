@@ -142,6 +142,7 @@ fn local_without(right: Option<usize>, suspend: bool, directory: &Path) -> Resul
         store_address: object.spec.store.addresses[0].clone(),
         poll_seconds: 0.5,
         secrets: Some(&secrets),
+        log: None,
     })?;
     Ok((scene, fleet))
 }

@@ -92,6 +92,7 @@ fn plaudit_local_and_the_commands_that_take_a_pipeline_come_in_with_its_secrets(
         store_address: object.spec.store.addresses[0].clone(),
         poll_seconds: 0.2,
         secrets: Some(&secrets),
+        log: None,
     })?;
 
     let sent = plaudit(&["report", "send", "--uin", "10001", "--item", "1001=37"], &file, &secrets)?;
