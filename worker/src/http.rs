@@ -78,13 +78,16 @@ fn wedged((polled, drain): (Duration, Duration), slowest: Option<(i32, Duration)
     Some(format!("the lane of partition {partition} has made no step for {} s", since.as_secs()))
 }
 
-/// Ready once Kafka has answered and no lane is starting, waiting or stopped. A worker that nobody lets in must not take the place of
+/// Ready once Kafka has answered, denies nothing, and no lane is starting, waiting or stopped. A worker that nobody lets in must not take the place of
 /// one that runs.
 async fn readyz(State(served): State<Served>) -> Response {
     let mut text = String::new();
     if !served.worker.access.is_reached() {
         let why = served.worker.access.trouble().map(|why| format!(": {}: {why}", why.reason));
         let _ = writeln!(text, "Kafka has not answered yet{}", why.unwrap_or_default());
+    }
+    if let Some(denial) = served.worker.access.denial() {
+        let _ = writeln!(text, "Kafka denies us its records: {}: {denial}", denial.reason);
     }
     for lane in served.worker.lanes() {
         if let (LaneState::Starting | LaneState::Waiting | LaneState::Stopped, state) =

@@ -9,7 +9,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::complaint::{Complaint, GROUP_DENIED, complaint, group_denied, topic_denied};
+use super::complaint::{Complaint, GROUP_DENIED, TOPIC_DENIED, complaint, group_denied, topic_denied};
 use super::config::reader_config;
 use super::link::LinkContext;
 use crate::lane::lock;
@@ -135,6 +135,12 @@ impl Access {
             trouble.reason == GROUP_DENIED || since.elapsed() < MEMORY
         };
         trouble.as_ref().filter(|(trouble, since)| stands(trouble, since)).map(|(trouble, _)| trouble.clone())
+    }
+
+    /// What denies a consumer its topic or its group, so that it gets no record.
+    #[must_use]
+    pub fn denial(&self) -> Option<SecurityError> {
+        self.trouble().filter(|trouble| [TOPIC_DENIED, GROUP_DENIED].contains(&trouble.reason))
     }
 
     /// To be told each error of a client, with the client's own words.

@@ -15,6 +15,8 @@ pub(super) enum Complaint {
     Silence,
 }
 
+/// The reason of [`topic_denied`].
+pub(super) const TOPIC_DENIED: &str = "TopicUnauthorized";
 /// The reason of [`group_denied`].
 pub(super) const GROUP_DENIED: &str = "GroupUnauthorized";
 
@@ -57,7 +59,7 @@ fn handshake(peer: &str, said: &str) -> Option<Complaint> {
 pub(super) fn topic_denied(login: &Login, topic: &str) -> SecurityError {
     let who = who(login);
     let message = format!("{who} may not read topic {topic}; allow it the operation Read on that topic");
-    SecurityError::new("TopicUnauthorized", message)
+    SecurityError::new(TOPIC_DENIED, message)
 }
 
 /// Nobody lets us into the consumer group `group`.

@@ -95,7 +95,7 @@ fn plaudit_local_and_the_commands_that_take_a_pipeline_come_in_with_its_secrets(
         log: None,
     })?;
 
-    let sent = plaudit(&["report", "send", "--uin", "10001", "--item", "1001=37"], &file, &secrets)?;
+    let sent = plaudit(&["report", "send", "--uin", "7", "--item", "1001=37"], &file, &secrets)?;
     plaudit(&["load", "--count", "1000"], &file, &secrets)?;
     scene.wait_until_committed(LIMIT)?;
     let drained = fleet.wait_for("it to be ready and drained", LIMIT, |seen| {
@@ -103,7 +103,7 @@ fn plaudit_local_and_the_commands_that_take_a_pipeline_come_in_with_its_secrets(
         let ready = status.and_then(|status| status.conditions.iter().find(|one| one.type_ == "Ready"));
         ready.is_some_and(|ready| ready.status == "True") && status.is_some_and(|found| found.lag == Some(0))
     })?;
-    let player = plaudit(&["players", "get", "10001"], &file, &secrets)?;
+    let player = plaudit(&["players", "get", "7"], &file, &secrets)?;
     fleet.stop()?;
 
     ensure!(sent.starts_with(&format!("sent to {name}, partition ")), "{sent}");
