@@ -15,10 +15,11 @@ use plaudit::children::CERTIFICATES_ANNOTATION;
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::canary::{self, password};
 use plaudit_tests::programs;
+use plaudit_tests::secured::kafka_rights;
 use plaudit_tests::stack::certificates::{Authority, bundle};
 use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::kubernetes::fault::ApiProxy;
-use plaudit_tests::stack::{Acl, Listener, Operation, Resource, secure, unique_name};
+use plaudit_tests::stack::{Listener, secure, unique_name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -99,12 +100,7 @@ async fn create(bed: &Bed, name: &str, listener: Listener, security: Value) -> R
     kafka.create_topic(&topic, 1, &[])?;
     kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
     if let Some(user) = security["sasl"]["username"].as_str() {
-        kafka.allow(&[
-            Acl::new(user, Resource::Topic(topic.clone()), Operation::Read),
-            Acl::new(user, Resource::Topic(topic.clone()), Operation::Describe),
-            Acl::new(user, Resource::Group(format!("{}.{name}", bed.namespace)), Operation::Read),
-            Acl::new(user, Resource::Group(format!("{}.{name}", bed.namespace)), Operation::Describe),
-        ])?;
+        kafka.allow(&kafka_rights(user, &topic, &format!("{}.{name}", bed.namespace), &[]))?;
     }
     bed.create(name, |spec| {
         spec["source"] = json!({"bootstrapServers": bootstrap, "topic": topic, "security": security});

@@ -14,11 +14,12 @@ use plaudit::snapshot::{Snapshot, WorkerView};
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::fleet::{Fleet, Settings};
 use plaudit_tests::scene::{Scene, achievements, rough_mix};
+use plaudit_tests::secured::{kafka_rights, store_rules};
 use plaudit_tests::stack::certificates::Authority;
 use plaudit_tests::stack::security::STORE_PASSWORD;
 use plaudit_tests::stack::{
-    Acl, ClientCertificates, Kafka, KafkaOptions, KafkaSecurity, Listener, Operation, Proxy, Resource,
-    StoreTls, TokenEndpoint, Valkey, ValkeyOptions, until,
+    ClientCertificates, Kafka, KafkaOptions, KafkaSecurity, Listener, Proxy, StoreTls, TokenEndpoint, Valkey,
+    ValkeyOptions, until,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,9 +34,6 @@ const WORKERS: usize = 2;
 const RATE: f64 = 150.0;
 /// More than any of the tests takes time for.
 const MOST_REPORTS: u64 = 1_000_000;
-/// What a worker needs of its store (docs/security.md).
-const RIGHTS: &str = "+script|load +evalsha +mget +get +set +mset +msetnx +exists +persist +unlink +info";
-
 /// Servers whose certificates change, with proxies that end connections.
 pub(super) struct Servers {
     pub(super) authority: Authority,
@@ -75,24 +73,15 @@ impl Servers {
 
     /// Gives `user` what a pipeline of this name needs of Kafka.
     pub(super) fn allow(&self, user: &str, name: &str) -> Result<()> {
-        let right = |resource: Resource, operation| Acl::new(user, resource, operation);
-        let topic = |name: String| Resource::Topic(name);
-        let mut acls = Vec::new();
-        for operation in [Operation::Read, Operation::Describe] {
-            acls.push(right(topic(name.to_owned()), operation));
-            acls.push(right(Resource::Group(format!("default.{name}")), operation));
-        }
-        for operation in [Operation::Write, Operation::Describe] {
-            acls.push(right(topic(format!("{name}.dead-letters")), operation));
-            acls.push(right(topic(format!("{name}.unlocks")), operation));
-        }
-        self.kafka.allow(&acls)
+        let written = [format!("{name}.dead-letters"), format!("{name}.unlocks")];
+        let written: Vec<&str> = written.iter().map(String::as_str).collect();
+        self.kafka.allow(&kafka_rights(user, name, &format!("default.{name}"), &written))
     }
 
     /// Makes a user of the store for the keys of a pipeline of this name.
     pub(super) fn allow_in_store(&self, user: &str, password: &str, name: &str) -> Result<()> {
-        let keys = format!("~{name}:*");
-        let rules: Vec<&str> = [&*keys].into_iter().chain(RIGHTS.split(' ')).collect();
+        let rules = store_rules(&format!("{name}:"))?;
+        let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         self.store.set_user(user, password, &rules)
     }
 
