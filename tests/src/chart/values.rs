@@ -117,11 +117,18 @@ values! {
         api_server: Egress,
         kafka: Egress,
         store: Egress,
+        token_endpoint: EgressIfAny,
         dns: Peers,
     }
     Egress {
         // Without a port, every port would be open.
         #[schemars(length(min = 1), inner(range(min = 1, max = 65_535)))]
+        ports: Vec<u16>,
+        to: Vec<NetworkPolicyPeer>,
+    }
+    EgressIfAny {
+        // Without a port, no way is opened.
+        #[schemars(inner(range(min = 1, max = 65_535)))]
         ports: Vec<u16>,
         to: Vec<NetworkPolicyPeer>,
     }
