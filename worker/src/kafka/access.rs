@@ -97,6 +97,11 @@ impl Access {
         lock(&self.trouble).take();
     }
 
+    /// A commit was accepted: whatever kept us out is over, but a right that is missing elsewhere may still be.
+    pub fn committed(&self) {
+        lock(&self.trouble).take_if(|(trouble, _)| !trouble.reason.ends_with("Unauthorized"));
+    }
+
     /// True once a broker has answered.
     #[must_use]
     pub fn is_reached(&self) -> bool {

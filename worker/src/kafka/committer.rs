@@ -86,6 +86,7 @@ fn commit_lanes(consumer: &Consumer, lanes: &[Arc<LaneShared>]) {
     match result {
         Ok(()) => {
             context.metrics.commits.with_label_values(&["ok"]).inc();
+            context.link.access().committed();
             for (lane, offset) in due {
                 lane.committed.store(offset, Ordering::Relaxed);
             }

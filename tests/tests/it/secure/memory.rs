@@ -27,7 +27,8 @@ fn dumps_core(program: &Path, arguments: &[&str]) -> Result<bool> {
         .spawn()?;
     // It goes no further than this: nobody writes what it wants to read.
     let _held = OpenOptions::new().write(true).open(&file)?;
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGQUIT)?;
+    // Shells let what runs in their background ignore others.
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGSEGV)?;
     let dumped = child.wait()?.core_dumped();
     if let Some(path) = dump(child.id()) {
         // Only where one was left outside of our folder.

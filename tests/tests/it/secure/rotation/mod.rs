@@ -172,7 +172,7 @@ fn a_client_secret_changes_with_the_next_token() -> Result<()> {
     let old = password("client-old");
     servers.tokens.register(&client, &old);
     // They are asked for anew while the test runs.
-    servers.tokens.set_lifetime(Duration::from_secs(5));
+    servers.tokens.set_lifetime(Duration::from_secs(8));
     servers.allow(&client, &name)?;
     let played = servers.scene(
         &name,
