@@ -15,6 +15,7 @@ use tokio_openssl::SslStream;
 use super::StoreError;
 use super::connection::Connection;
 use super::eviction::Eviction;
+use super::refusal::refusal;
 use super::scripts::{BATCH, REPLACE_FENCE};
 use crate::lane::lock;
 use crate::security::{self, Directory, SecurityError, StoreCredentials, diagnose};
@@ -243,41 +244,8 @@ impl Connector {
     }
 
     fn of_server(&self, error: &RedisError) -> Option<SecurityError> {
-        let address = &self.0.address;
         let user = self.0.security.username.as_deref().unwrap_or("default");
-        let (code, said) = (error.code().unwrap_or_default(), error.detail().unwrap_or_default());
-        let (reason, message) = if code == "NOAUTH" {
-            ("AuthenticationFailed", format!("{address} asks for a password; name it in security.password"))
-        } else if said.contains("without any password configured") {
-            let message = format!(
-                "{address} has no password for user {user}; remove security.password, or set one there"
-            );
-            ("AuthenticationFailed", message)
-        } else if code == "WRONGPASS"
-            || said.contains("invalid password")
-            || error.kind() == redis::ErrorKind::AuthenticationFailed
-        {
-            let message = format!(
-                "{address} does not let in user {user}: the password is wrong, or there is no such user; correct security.username or the password in its Secret"
-            );
-            ("AuthenticationFailed", message)
-        } else if code == "NOPERM" || said.contains("user executing the script can't") {
-            let in_script = said.contains("executing the script");
-            let what = match said.split('\'').nth(1).filter(|_| !in_script) {
-                Some(command) if said.contains("command") => {
-                    format!("run {command}; allow it all commands that workers need")
-                }
-                _ if said.contains("key") => {
-                    "use keys that begin with keyPrefix; allow it all of them".to_owned()
-                }
-                _ => "run all of the scripts; allow it all commands that workers need".to_owned(),
-            };
-            let message = format!("user {user} of {address} may not {what}");
-            ("Unauthorized", message)
-        } else {
-            return None;
-        };
-        Some(SecurityError::new(reason, message))
+        refusal(&self.0.address, user, error)
     }
 
     fn remember(&self, trouble: &SecurityError) {

@@ -4,6 +4,7 @@ mod connection;
 mod connector;
 mod eviction;
 mod fence;
+mod refusal;
 mod scripts;
 
 pub use connection::{Connection, StoreError};
