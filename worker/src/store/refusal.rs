@@ -10,9 +10,8 @@ pub(super) fn refusal(address: &str, user: &str, error: &RedisError) -> Option<S
     let (reason, message) = if code == "NOAUTH" {
         ("AuthenticationFailed", format!("{address} asks for a password; name it in security.password"))
     } else if said.contains("without any password configured") {
-        let message = format!(
-            "{address} has no password for user {user}; remove security.password, or set one there"
-        );
+        let message =
+            format!("{address} has no password for user {user}; remove security.password, or set one there");
         ("AuthenticationFailed", message)
     } else if code == "WRONGPASS"
         || said.contains("invalid password")
