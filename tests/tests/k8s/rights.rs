@@ -167,7 +167,7 @@ async fn missing(bed: &Bed, proxy: &ApiProxy) -> Result<Option<String>> {
 /// Whether the operator finds out that a Secret does not exist.
 async fn is_secret_asked_for(bed: &Bed) -> Result<bool> {
     let absent = json!({"password": {"secretName": "absent"}});
-    bed.create("s", |object| object["spec"]["store"]["security"] = absent).await?;
+    bed.create("s", |spec| spec["store"]["security"] = absent).await?;
     let reason = eventually("a status", LIMIT, async || {
         let object = bed.pipelines().get("s").await?;
         Ok(condition(&object, "StoreAvailable").map(|store| store.reason.clone()))
