@@ -27,8 +27,8 @@ fn dumps_core(program: &Path, arguments: &[&str]) -> Result<bool> {
         .spawn()?;
     // It goes no further than this: nobody writes what it wants to read.
     let _held = OpenOptions::new().write(true).open(&file)?;
-    // Shells let what runs in their background ignore others.
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGSEGV)?;
+    // Shells let what runs in their background ignore others, and Rust returns from the one of a bad access.
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGABRT)?;
     let dumped = child.wait()?.core_dumped();
     if let Some(path) = dump(child.id()) {
         // Only where one was left outside of our folder.
