@@ -258,11 +258,12 @@ impl Bed {
         Ok(versions)
     }
 
-    /// Waits until nothing has been written for two seconds.
+    /// Waits until nothing has been written for four seconds: a Deployment counts a pod as available two seconds after it is ready.
     pub async fn until_quiet(&self) -> Result<()> {
+        const QUIET: Duration = Duration::from_secs(4);
         let begin = std::time::Instant::now();
         let (mut since, mut last) = (begin, self.versions().await?);
-        while since.elapsed() < Duration::from_secs(2) {
+        while since.elapsed() < QUIET {
             anyhow::ensure!(begin.elapsed() < LIMIT, "something is written again and again: {last:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
             let now = self.versions().await?;
