@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::cases;
 use crate::pods::restricted_namespace;
 
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(90);
 
 /// A cluster without our CRD and with the Prometheus operator's, in name.
 pub fn cluster() -> &'static Cluster {
