@@ -217,19 +217,23 @@ impl Drop for Stop {
     }
 }
 
-/// Begins to send, and returns when a few seconds of it are on their way.
-pub async fn load(scene: &Arc<Scene<'static>>) -> Load {
+/// Begins to send, and returns when the first of it is stored.
+pub async fn load(scene: &Arc<Scene<'static>>) -> Result<Load> {
     const PER_SECOND: u32 = 3_000;
     /// It ends by itself, should nobody end it.
     const AT_MOST_SECONDS: u32 = 240;
-    let (scene, stop) = (Arc::clone(scene), Arc::<AtomicBool>::default());
+    let stop = Arc::<AtomicBool>::default();
     let sent = tokio::task::spawn_blocking({
-        let stop = Arc::clone(&stop);
+        let (scene, stop) = (Arc::clone(scene), Arc::clone(&stop));
         let most = u64::from(PER_SECOND) * u64::from(AT_MOST_SECONDS);
         move || scene.load_until(smooth_mix(1, 5_000), most, f64::from(PER_SECOND), &stop)
     });
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    Load { stop: Stop(stop), sent }
+    let load = Load { stop: Stop(stop), sent };
+    eventually("the first of the load to be stored", LIMIT, async || {
+        Ok(scene.stored()?.values().any(|offset| *offset > 0).then_some(()))
+    })
+    .await?;
+    Ok(load)
 }
 
 impl Load {

@@ -25,7 +25,7 @@ async fn killed_workers_and_operators_are_replaced_and_every_report_counts_once(
         let operator = operators.list(&ours).await?.items.into_iter().next().context("an operator")?;
         let worker = bed.workers().await?.into_iter().next().context("a worker")?;
 
-        let load = load(&scene).await;
+        let load = load(&scene).await?;
         kill(&bed.api(), &worker, "plaudit-worker").await?;
         kill(&operators, &operator, "plaudit").await?;
         eventually("another operator", LIMIT, async || {

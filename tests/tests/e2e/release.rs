@@ -8,15 +8,51 @@ pub const SYSTEM: &str = "plaudit-system";
 const NAME: &str = "plaudit";
 const NAMESPACE: &str = "--namespace=plaudit-system";
 const TIMEOUT: &str = "--timeout=120s";
+const NOTHING_OF_THE_CLUSTER: &str = "crds.install=false,rbac.create=false,rbac.aggregateRoles=false";
 
-/// Installs the chart, or brings what is there to these values and else the defaults; returns when its pods are ready.
+/// Installs the chart, or brings what is there to it, to these values and else the defaults; returns when its pods are ready.
 pub fn install(values: &[&str]) -> Result<String> {
+    bring(&chart::folder().display().to_string(), values)
+}
+
+/// The same with an older version of the chart, as far as objects tell: another version, and images with this tag.
+pub fn install_older(tag: &str) -> Result<String> {
+    let folder = chart::scratch()?.display().to_string();
     let chart = chart::folder().display().to_string();
+    let version = format!("--app-version={tag}");
+    helm()?.run(&["package", &chart, "--version=0.0.1", &version, "--destination", &folder])?;
+    bring(&format!("{folder}/plaudit-0.0.1.tgz"), &[])
+}
+
+/// What of the chart its namespace's administrator may not make, for a release that knows only its own namespace.
+pub fn of_the_cluster(namespace: &str) -> Result<String> {
+    let chart = chart::folder().display().to_string();
+    let values = format!("--set=watchNamespace={namespace}");
+    let shown = ["crd", "rbac", "aggregated-roles"].map(|name| format!("--show-only=templates/{name}.yaml"));
+    let [crd, rbac, aggregated] = &shown;
+    helm()?.run(&["template", NAME, &chart, "--namespace", namespace, &values, crd, rbac, aggregated])
+}
+
+/// Installs the rest there, as this user.
+pub fn install_in(namespace: &str, user: &str) -> Result<String> {
+    let chart = chart::folder().display().to_string();
+    let user = format!("--kube-as-user={user}");
+    let values = format!("--set=watchNamespace={namespace},{NOTHING_OF_THE_CLUSTER}");
+    helm()?.run(&["install", NAME, &chart, "--namespace", namespace, &user, &values, "--wait", TIMEOUT])
+}
+
+/// Uninstalls that, as this user.
+pub fn uninstall_in(namespace: &str, user: &str) -> Result<()> {
+    let user = format!("--kube-as-user={user}");
+    helm()?.run(&["uninstall", NAME, "--namespace", namespace, &user, "--wait", TIMEOUT]).map(drop)
+}
+
+fn bring(chart: &str, values: &[&str]) -> Result<String> {
     let mut arguments = vec![
         "upgrade",
         "--install",
         NAME,
-        &chart,
+        chart,
         NAMESPACE,
         "--create-namespace",
         "--reset-values",

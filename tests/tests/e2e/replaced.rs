@@ -19,7 +19,7 @@ async fn a_rolling_update_under_load_loses_nothing() -> Result<()> {
         let scene = bed.pipeline(json!({"minReplicas": 2, "maxReplicas": 2})).await?;
         let old = names(&bed.until_workers(2, &BTreeSet::new()).await?);
 
-        let load = load(&scene).await;
+        let load = load(&scene).await?;
         let template = json!({"metadata": {"annotations": {"example.com/try": "2"}}});
         bed.edit(json!({"spec": {"worker": {"template": template}}})).await?;
         let new = bed.until_workers(2, &old).await?;
@@ -42,7 +42,7 @@ async fn a_node_is_drained_under_load_and_nothing_is_lost() -> Result<()> {
         ensure!(nodes.len() == 2, "workers are spread over nodes: {nodes:?}");
         let node = nodes.first().context("a node")?.clone();
 
-        let load = load(&scene).await;
+        let load = load(&scene).await?;
         let machines: Api<Node> = Api::all(bed.client.clone());
         machines.cordon(&node).await?;
         let drained = drain(bed, &node).await;

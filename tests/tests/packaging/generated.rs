@@ -21,11 +21,15 @@ fn the_committed_files_are_the_generated_ones() {
 }
 
 #[test]
-fn the_chart_has_the_version_of_the_programs() {
-    let text = std::fs::read_to_string(chart::folder().join("Chart.yaml")).unwrap();
-    let chart: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+fn chart_and_quick_start_have_the_version_of_the_programs() {
+    let read = |file: &str| -> serde_json::Value {
+        serde_yaml::from_str(&std::fs::read_to_string(chart::folder().join(file)).unwrap()).unwrap()
+    };
+    let (chart, load) = (read("Chart.yaml"), read("../../examples/quickstart/load.yaml"));
+    let image = load["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap();
 
-    let versions = [&chart["version"], &chart["appVersion"]];
+    let versions =
+        [chart["version"].as_str(), chart["appVersion"].as_str(), image.strip_prefix("plaudit/operator:")];
 
-    assert_eq!(versions, [env!("CARGO_PKG_VERSION"); 2]);
+    assert_eq!(versions, [Some(env!("CARGO_PKG_VERSION")); 3]);
 }
