@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use plaudit_worker::security::SecurityError;
 use serde::Deserialize;
 
 mod admin;
@@ -47,6 +48,12 @@ pub struct Trouble {
     pub reason: String,
     /// What happened, and what to do.
     pub message: String,
+}
+
+impl From<&SecurityError> for Trouble {
+    fn from(SecurityError { reason, message }: &SecurityError) -> Self {
+        Self { reason: (*reason).to_owned(), message: message.clone() }
+    }
 }
 
 /// One worker process or pod.

@@ -28,8 +28,7 @@ impl Credentials {
     /// What is wrong with those for the store.
     #[must_use]
     pub fn store_trouble(&self) -> Option<Trouble> {
-        let SecurityError { reason, message } = self.store.as_ref().err()?;
-        Some(Trouble { reason: (*reason).to_owned(), message: message.clone() })
+        self.store.as_ref().err().map(Trouble::from)
     }
 }
 

@@ -36,6 +36,22 @@ pub struct Settings<'a> {
     pub log: Option<&'static str>,
 }
 
+impl<'a> Settings<'a> {
+    /// The programs of the tests on a pipeline without Secrets, looked at often.
+    pub fn under_test(file: &'a Path, bootstrap_servers: String, store_address: String) -> Self {
+        Self {
+            plaudit: "plaudit-under-test",
+            worker: "worker-under-test",
+            file,
+            bootstrap_servers,
+            store_address,
+            poll_seconds: 0.2,
+            secrets: None,
+            log: None,
+        }
+    }
+}
+
 /// A running `plaudit local`. Dropping it drains and ends it.
 #[derive(Debug)]
 pub struct Fleet {

@@ -70,6 +70,30 @@ impl Drop for Charge {
     }
 }
 
+/// Shares of a lane are cut for at least so many: more partitions may be added while a worker runs.
+const MIN_LANES: usize = 12;
+
+/// What lanes get of the memory budget. Half of it is the client's, and an eighth is for what lanes are writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// Bytes of all batches: a quarter.
+    pub batches: u64,
+    /// Of one batch, when all partitions come to this worker: each lane has one that is stored and one that grows.
+    pub batch: usize,
+    /// Of one lane's cache: an eighth for all.
+    pub cache: usize,
+}
+
+impl Shares {
+    /// Of this budget, for a worker that may come to own so many partitions.
+    pub fn new(budget_bytes: u64, partitions: usize) -> Self {
+        let lanes = partitions.max(MIN_LANES);
+        let of_a_lane = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX) / lanes;
+        let batches = budget_bytes / 4;
+        Self { batches, batch: of_a_lane(batches / 2), cache: of_a_lane(budget_bytes / 8) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,5 +112,13 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(charge);
         waiting.await.unwrap();
+    }
+
+    #[test]
+    fn batches_and_caches_of_all_partitions_stay_inside_their_parts_of_the_budget() {
+        let few = Shares { batches: 24 << 20, batch: 1 << 20, cache: 1 << 20 };
+        assert_eq!((Shares::new(96 << 20, 1), Shares::new(96 << 20, 12)), (few, few));
+        let many = Shares { batches: 24 << 20, batch: (12 << 20) / 120, cache: (12 << 20) / 120 };
+        assert_eq!(Shares::new(96 << 20, 120), many);
     }
 }

@@ -3,6 +3,9 @@
 //! Pure and in offset order. Items below the player's watermark are skipped; what is left is applied by the policy of
 //! its type. Everything here is decided by the record, the stored state and the policies, never by a clock.
 
+mod refusal;
+mod table;
+
 use hashbrown::HashMap;
 use plaudit_crds::{Achievements, Policy};
 use smallvec::SmallVec;
@@ -10,6 +13,9 @@ use smallvec::SmallVec;
 use crate::batch::{Item, Record};
 use crate::player::{PlayerState, SourcePartition};
 use crate::proto::{Achievement, Deletion, PendingDeadLetter, PendingUnlock};
+use refusal::refusal;
+pub use refusal::{MAX_ACHIEVEMENTS, Refused, Why};
+use table::Table;
 
 /// Policies by type, ready for look-up.
 #[derive(Clone, Debug)]
@@ -39,46 +45,6 @@ impl Policies {
 
     pub fn lists(&self, kind: u32) -> bool {
         self.listed.contains_key(&kind)
-    }
-}
-
-/// Achievements of a player at most: as many types as a pipeline may list. Every report of a player may cost reading all of them.
-pub const MAX_ACHIEVEMENTS: usize = 4_096;
-
-/// A record that was not applied because of what is stored; its dead letter is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    pub offset: i64,
-    pub why: Why,
-    /// The type that it is about.
-    pub kind: u32,
-}
-
-/// Why what is stored keeps a record out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The sum of the type would leave the range of int64.
-    SumOverflow,
-    /// The player would have more than [`MAX_ACHIEVEMENTS`].
-    PlayerFull,
-}
-
-impl Why {
-    /// As it stands in a [`PendingDeadLetter`].
-    fn number(self) -> u32 {
-        match self {
-            Self::SumOverflow => 0,
-            Self::PlayerFull => 1,
-        }
-    }
-}
-
-impl Refused {
-    /// What a player record notes.
-    pub fn of(pending: &PendingDeadLetter) -> Self {
-        let is_full = pending.why == Why::PlayerFull.number();
-        let why = if is_full { Why::PlayerFull } else { Why::SumOverflow };
-        Self { offset: pending.offset, why, kind: pending.r#type }
     }
 }
 
@@ -198,97 +164,6 @@ fn deletion_of(source: SourcePartition, record: &Record<'_>) -> DeletionKey {
 
 fn deletion_key(deletion: Deletion) -> DeletionKey {
     (deletion.timestamp, deletion.incarnation, deletion.partition, deletion.offset)
-}
-
-/// The achievements of a player while records are applied: sorted ones, and behind them those that are new.
-struct Table<'a> {
-    achievements: &'a mut Vec<Achievement>,
-    sorted: usize,
-    /// Positions of the new ones once they are too many to be searched one by one.
-    new: HashMap<u32, usize>,
-}
-
-/// New achievements of a player that are searched one by one.
-const FEW: usize = 16;
-
-impl<'a> Table<'a> {
-    fn new(achievements: &'a mut Vec<Achievement>) -> Self {
-        Self { sorted: achievements.len(), achievements, new: HashMap::new() }
-    }
-
-    fn position(&self, kind: u32) -> Option<usize> {
-        let (sorted, new) = self.achievements.split_at(self.sorted);
-        if let Ok(at) = sorted.binary_search_by_key(&kind, |stored| stored.r#type) {
-            return Some(at);
-        }
-        if new.len() > FEW {
-            return self.new.get(&kind).copied();
-        }
-        new.iter().position(|stored| stored.r#type == kind).map(|at| self.sorted + at)
-    }
-
-    fn value(&self, kind: u32) -> Option<i64> {
-        self.position(kind).map(|at| self.achievements[at].value)
-    }
-
-    fn push(&mut self, achievement: Achievement) {
-        self.achievements.push(achievement);
-        let new = &self.achievements[self.sorted..];
-        if new.len() > FEW {
-            let unmapped = new.iter().enumerate().skip(self.new.len());
-            let positions = unmapped.map(|(at, stored)| (stored.r#type, self.sorted + at));
-            self.new.extend(positions);
-        }
-    }
-
-    fn clear(&mut self) {
-        self.achievements.clear();
-        self.new.clear();
-        self.sorted = 0;
-    }
-
-    fn close(self) {
-        if self.achievements.len() > self.sorted {
-            self.achievements.sort_unstable_by_key(|stored| stored.r#type);
-        }
-    }
-}
-
-/// Why the record cannot be applied, and the type that it is about.
-fn refusal(table: &Table<'_>, record: &Record<'_>, policies: &Policies) -> Option<(Why, u32)> {
-    let overflowing = overflowing(table, record, policies).map(|kind| (Why::SumOverflow, kind));
-    overflowing.or_else(|| overfilling(table, record).map(|kind| (Why::PlayerFull, kind)))
-}
-
-/// The first type of the record that the player has no room for, items taken in order.
-fn overfilling(table: &Table<'_>, record: &Record<'_>) -> Option<u32> {
-    let stored = table.achievements.len();
-    if stored + record.items().len() <= MAX_ACHIEVEMENTS {
-        return None;
-    }
-    let mut new: Vec<u32> = Vec::new();
-    record.items().map(|item| item.kind).find(|kind| {
-        if table.position(*kind).is_none() && !new.contains(kind) {
-            new.push(*kind);
-        }
-        !new.is_empty() && stored + new.len() > MAX_ACHIEVEMENTS
-    })
-}
-
-/// The first type of the record whose sum would overflow, items taken in order.
-fn overflowing(table: &Table<'_>, record: &Record<'_>, policies: &Policies) -> Option<u32> {
-    let mut running: Vec<(u32, i64)> = Vec::new();
-    for item in record.items().filter(|item| policies.of(item.kind) == Policy::Sum) {
-        let at = running.iter().position(|(kind, _)| *kind == item.kind).unwrap_or_else(|| {
-            running.push((item.kind, table.value(item.kind).unwrap_or(0)));
-            running.len() - 1
-        });
-        match running[at].1.checked_add(item.value) {
-            Some(sum) => running[at].1 = sum,
-            None => return Some(item.kind),
-        }
-    }
-    None
 }
 
 /// Applies one item; true if the achievement has to be written.

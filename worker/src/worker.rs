@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::MemoryBudget;
+use crate::budget::{MemoryBudget, Shares};
 use crate::ids::WriteId;
 use crate::kafka::{
     Access, GroupContext, KafkaOutbox, Link, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
@@ -243,29 +243,6 @@ fn spawn_lane(
     })
 }
 
-/// Shares of a lane are cut for at least so many: more partitions may be added while a worker runs.
-const MIN_LANES: usize = 12;
-
-/// What lanes get of the memory budget. Half of it is the client's, and an eighth is for what lanes are writing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shares {
-    /// Bytes of all batches: a quarter.
-    batches: u64,
-    /// Of one batch, when all partitions come to this worker: each lane has one that is stored and one that grows.
-    batch: usize,
-    /// Of one lane's cache: an eighth for all.
-    cache: usize,
-}
-
-impl Shares {
-    fn new(budget_bytes: u64, partitions: usize) -> Self {
-        let lanes = partitions.max(MIN_LANES);
-        let of_a_lane = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX) / lanes;
-        let batches = budget_bytes / 4;
-        Self { batches, batch: of_a_lane(batches / 2), cache: of_a_lane(budget_bytes / 8) }
-    }
-}
-
 /// Reads the fences of all idle lanes in one MGET a second, and wakes the lanes whose fence is not theirs any more.
 async fn watch(worker: Worker, stop: CancellationToken) {
     let mut connection = worker.connector.connection();
@@ -300,17 +277,4 @@ async fn watch(worker: Worker, stop: CancellationToken) {
 fn fence_id(value: Option<&[u8]>) -> Option<WriteId> {
     let fence = <Fence as prost::Message>::decode(value?).ok()?;
     Some(WriteId { high: fence.id_high, low: fence.id_low })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_and_caches_of_all_partitions_stay_inside_their_parts_of_the_budget() {
-        let few = Shares { batches: 24 << 20, batch: 1 << 20, cache: 1 << 20 };
-        assert_eq!((Shares::new(96 << 20, 1), Shares::new(96 << 20, 12)), (few, few));
-        let many = Shares { batches: 24 << 20, batch: (12 << 20) / 120, cache: (12 << 20) / 120 };
-        assert_eq!(Shares::new(96 << 20, 120), many);
-    }
 }

@@ -2,6 +2,8 @@
 
 mod crd;
 mod limits;
+mod object;
 mod pipeline;
+mod relations;
 mod security;
 mod worker;

@@ -4,7 +4,7 @@ use plaudit_crds::AchievementPipeline;
 use plaudit_crds::security::SecretKey;
 use serde_json::{Value, json};
 
-use crate::pipeline::{file_says, pipeline, rules_say};
+use crate::object::{file_says, pipeline, rules_say};
 
 fn source(security: &Value) -> Value {
     pipeline(&[("/spec/source/security", security.clone())])

@@ -45,7 +45,7 @@ impl LagWatch {
                 let watched = watched.insert(Self { source, current: begin(credentials), next: None });
                 (watched.state(period), None)
             }
-            (Some(watched), Err(error)) => (watched.state(period), Some(trouble(error))),
+            (Some(watched), Err(error)) => (watched.state(period), Some(Trouble::from(error))),
             (Some(watched), Ok(credentials)) => {
                 if watched.current.is_with(credentials) {
                     watched.next = None;
@@ -95,8 +95,4 @@ impl LagWatch {
 
 fn failed(SecurityError { reason, message }: &SecurityError) -> SourceState {
     SourceState::Failed { reason, message: message.clone() }
-}
-
-fn trouble(SecurityError { reason, message }: &SecurityError) -> Trouble {
-    Trouble { reason: (*reason).to_owned(), message: message.clone() }
 }

@@ -132,16 +132,7 @@ impl ExampleFile {
     }
 
     fn settings(&self, scene: &Scene<'_>) -> fleet::Settings<'_> {
-        fleet::Settings {
-            plaudit: "plaudit-under-test",
-            worker: "worker-under-test",
-            file: &self.path,
-            bootstrap_servers: scene.kafka.bootstrap(),
-            store_address: scene.valkey.address(),
-            poll_seconds: 0.2,
-            secrets: None,
-            log: None,
-        }
+        fleet::Settings::under_test(&self.path, scene.kafka.bootstrap(), scene.valkey.address())
     }
 }
 

@@ -34,14 +34,12 @@ impl<'a> Twins<'a> {
         let file = directory.join(format!("{name}.yaml"));
         std::fs::write(&file, serde_yaml::to_string(&local)?)?;
         let fleet = Fleet::start(&Settings {
-            plaudit: "plaudit-under-test",
-            worker: "worker-under-test",
-            file: &file,
-            bootstrap_servers: local.spec.source.bootstrap_servers.clone(),
-            store_address: local.spec.store.addresses[0].clone(),
             poll_seconds: 0.5,
-            secrets: None,
-            log: None,
+            ..Settings::under_test(
+                &file,
+                local.spec.source.bootstrap_servers.clone(),
+                local.spec.store.addresses[0].clone(),
+            )
         })?;
         Ok(Self { bed, name: name.to_owned(), fleet })
     }

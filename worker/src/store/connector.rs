@@ -207,9 +207,11 @@ impl Connector {
         }
         let [batch, replace_fence] = <[String; 2]>::try_from(shas).map_err(|_| StoreError::Answer)?;
         if let Some(key) = &self.0.spare_key {
-            let tried = try_on(key, &replace_fence, &mut connection).await;
-            if let Err(error) = tried {
-                return Err(self.refused(error).await);
+            let answers = try_on(key, &replace_fence, &mut connection).await;
+            let answers = answers.map_err(StoreError::Connect)?;
+            // A store that is full or read-only is for those to tell who write.
+            if let Some(denial) = answers.iter().find_map(|answer| self.of_server(answer)) {
+                return Err(denial.into());
             }
         }
         Ok(Live { connection, batch, replace_fence })
@@ -268,13 +270,13 @@ async fn answers_in_clear(address: &str) -> std::io::Result<bool> {
     Ok(matches!(stream.read_u8().await?, b'+' | b'-'))
 }
 
-/// Runs, to no effect, what workers run on a key that nobody uses. What the batch script runs last matters most: a user without the right
+/// Runs, to no effect, what workers run on a key that nobody uses, and gives what the server says against it. What the batch script runs last matters most: a user without the right
 /// to that would leave scripts half done, and chunks that expire.
 async fn try_on(
     key: &str,
     replace_fence: &str,
     connection: &mut MultiplexedConnection,
-) -> Result<(), RedisError> {
+) -> Result<Vec<RedisError>, RedisError> {
     let mut tries = redis::pipe();
     for command in ["GET", "MGET", "EXISTS", "PERSIST", "UNLINK"] {
         tries.cmd(command).arg(key);
@@ -283,10 +285,10 @@ async fn try_on(
     tries.cmd("SET").arg(key).arg("").arg("XX");
     // Only if it has this value.
     tries.cmd("EVALSHA").arg(replace_fence).arg(1).arg(key).arg("none").arg("");
-    for answer in connection.send_packed_commands(&tries, 0, tries.len()).await? {
-        if let Value::ServerError(error) = answer {
-            return Err(error.into());
-        }
-    }
-    Ok(())
+    let answers = connection.send_packed_commands(&tries, 0, tries.len()).await?;
+    let errors = answers.into_iter().filter_map(|answer| match answer {
+        Value::ServerError(error) => Some(error.into()),
+        _ => None,
+    });
+    Ok(errors.collect())
 }

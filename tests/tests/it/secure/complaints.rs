@@ -37,14 +37,13 @@ impl<'a> Run<'a> {
         std::fs::write(&file, serde_yaml::to_string(&object)?)?;
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned).context("a text");
         let fleet = Fleet::start(&Settings {
-            plaudit: "plaudit-under-test",
-            worker: "worker-under-test",
-            file: &file,
-            bootstrap_servers: text(&row.spec["source"]["bootstrapServers"])?,
-            store_address: text(&row.spec["store"]["addresses"][0])?,
             poll_seconds: 0.5,
             secrets: Some(&secrets),
-            log: None,
+            ..Settings::under_test(
+                &file,
+                text(&row.spec["source"]["bootstrapServers"])?,
+                text(&row.spec["store"]["addresses"][0])?,
+            )
         })?;
         Ok(Self { row, fleet, told: None, logged: false })
     }

@@ -135,14 +135,13 @@ fn local_without(right: Option<usize>, suspend: bool, directory: &Path) -> Resul
     let scene = Scene::of((&stack.kafka, &stack.store), config, 2)?;
     stack.kafka.allow(&rights)?;
     let fleet = Fleet::start(&Settings {
-        plaudit: "plaudit-under-test",
-        worker: "worker-under-test",
-        file: &file,
-        bootstrap_servers: object.spec.source.bootstrap_servers.clone(),
-        store_address: object.spec.store.addresses[0].clone(),
         poll_seconds: 0.5,
         secrets: Some(&secrets),
-        log: None,
+        ..Settings::under_test(
+            &file,
+            object.spec.source.bootstrap_servers.clone(),
+            object.spec.store.addresses[0].clone(),
+        )
     })?;
     Ok((scene, fleet))
 }

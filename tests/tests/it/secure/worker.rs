@@ -85,14 +85,12 @@ fn plaudit_local_and_the_commands_that_take_a_pipeline_come_in_with_its_secrets(
     let rights = kafka_rights(kafka.user.as_deref().unwrap_or_default(), &name, &group, &[&letters, &name]);
     stack.kafka.allow(&rights)?;
     let mut fleet = Fleet::start(&Settings {
-        plaudit: "plaudit-under-test",
-        worker: "worker-under-test",
-        file: &file,
-        bootstrap_servers: object.spec.source.bootstrap_servers.clone(),
-        store_address: object.spec.store.addresses[0].clone(),
-        poll_seconds: 0.2,
         secrets: Some(&secrets),
-        log: None,
+        ..Settings::under_test(
+            &file,
+            object.spec.source.bootstrap_servers.clone(),
+            object.spec.store.addresses[0].clone(),
+        )
     })?;
 
     let sent = plaudit(&["report", "send", "--uin", "7", "--item", "1001=37"], &file, &secrets)?;

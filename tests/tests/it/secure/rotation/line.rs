@@ -141,15 +141,14 @@ impl<'a> Line<'a> {
             write(&directory, versions, name, values)?;
         }
         let mut fleet = Fleet::start(&Settings {
-            plaudit: "plaudit-under-test",
-            worker: "worker-under-test",
-            file: &file,
-            bootstrap_servers: object.spec.source.bootstrap_servers.clone(),
-            store_address: object.spec.store.addresses[0].clone(),
-            poll_seconds: 0.2,
             secrets: Some(&directory.path().join("secrets")),
             // Whoever logs most must not log a secret.
             log: Some("trace"),
+            ..Settings::under_test(
+                &file,
+                object.spec.source.bootstrap_servers.clone(),
+                object.spec.store.addresses[0].clone(),
+            )
         })?;
         let seen = fleet.wait_for("a pipeline that is ready", LIMIT, |seen| {
             is(seen, "Ready", "True", None) && is_complete(seen)

@@ -1,0 +1,198 @@
+//! What can be wrong between a pipeline and Kafka.
+
+use super::*;
+
+impl Table<'_> {
+    /// The ways of a stack, with the rights of a worker and of the operator.
+    fn allowed(&self, listener: Listener, group: &str, but: Option<usize>) -> Result<Way> {
+        let way = kafka_way(self.stack(), listener)?;
+        if let Some(user) = &way.user {
+            let mut rights = crate::secured::kafka_rights(user, &self.topic, group, &[]);
+            if let Some(but) = but {
+                rights.remove(but);
+            }
+            self.stack().kafka.allow(&rights)?;
+        }
+        Ok(way)
+    }
+
+    pub(super) fn logins(&mut self) -> Result<()> {
+        for (name, listener, secret_key) in [
+            ("wrong-password-plain", Listener::Plain, "user.password"),
+            ("wrong-password-256", Listener::ScramSha256, "password"),
+            ("wrong-password-512", Listener::ScramSha512, "password"),
+        ] {
+            let mut way = kafka_way(self.stack(), listener)?;
+            way.secrets = way.secrets.with("kafka-user", secret_key, "wrong");
+            let message = self.not_let_in(listener, &way)?;
+            self.source(name, way, "AuthenticationFailed", message);
+        }
+        let mut way = kafka_way(self.stack(), Listener::ScramSha512)?;
+        way.fields["security"]["sasl"]["username"] = json!("nobody");
+        way.user = Some("nobody".to_owned());
+        let message = self.not_let_in(Listener::ScramSha512, &way)?;
+        self.source("unknown-user", way, "AuthenticationFailed", message);
+        Ok(())
+    }
+
+    fn not_let_in(&self, listener: Listener, way: &Way) -> Result<String> {
+        let (peer, user) =
+            (self.stack().kafka.secure_bootstrap(listener)?, way.user.as_deref().unwrap_or("?"));
+        let mechanism = listener.mechanism().unwrap_or_default();
+        let said = match listener {
+            Listener::Plain => "Authentication failed: Invalid username or password".to_owned(),
+            Listener::ScramSha256 | Listener::ScramSha512 | Listener::ScramInClear => format!(
+                "Authentication failed during authentication due to invalid credentials with SASL mechanism {mechanism}"
+            ),
+            Listener::Tls | Listener::MutualTls | Listener::OAuthBearer => String::new(),
+        };
+        Ok(format!(
+            "{peer} does not let in user {user} ({said}); correct security.sasl.username or the password in its Secret"
+        ))
+    }
+
+    pub(super) fn rights(&mut self) -> Result<()> {
+        let (topic, listener) = (self.topic.clone(), Listener::ScramInClear);
+        let no_topic = |user: &str| {
+            format!("user {user} may not read topic {topic}; allow it the operation Read on that topic")
+        };
+        let user_of = |way: &Way| way.user.clone().unwrap_or_default();
+
+        let group = unique_name("no-topic");
+        let way = self.allowed(listener, &group, Some(0))?;
+        let message = no_topic(&user_of(&way));
+        self.source_of("no-right-on-topic", &group, way, "TopicUnauthorized", message);
+
+        let group = unique_name("describe-only");
+        let way = self.allowed(listener, &group, Some(0))?;
+        let describe = Acl::new(&user_of(&way), Resource::Topic(topic.clone()), Operation::Describe);
+        self.stack().kafka.allow(&[describe])?;
+        let message = no_topic(&user_of(&way));
+        self.source_of("describe-alone-on-topic", &group, way, "TopicUnauthorized", message);
+
+        for (name, describe) in [("no-right-on-group", false), ("describe-alone-on-group", true)] {
+            let group = unique_name(name);
+            let way = self.allowed(listener, &group, Some(1))?;
+            let user = user_of(&way);
+            if describe {
+                let describe = Acl::new(&user, Resource::Group(group.clone()), Operation::Describe);
+                self.stack().kafka.allow(&[describe])?;
+            }
+            let message = format!(
+                "user {user} may not use consumer group {group}; allow it the operation Read on that group"
+            );
+            self.source_of(name, &group, way, "GroupUnauthorized", message);
+        }
+        Ok(())
+    }
+
+    pub(super) fn certificates_of_brokers(&mut self) -> Result<()> {
+        let names = ["broker-expired", "broker-not-yet", "broker-elsewhere", "broker-unknown-authority"];
+        for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
+            let peer = self.servers.kafka(wrong)?;
+            let (reason, message) = of_server(&peer, wrong);
+            let way = self.trusting(json!({"bootstrapServers": peer}));
+            self.source(name, way, reason, message);
+        }
+        let peer = self.stack().kafka.secure_bootstrap(Listener::Tls)?;
+        let plain = Way::new(json!({"bootstrapServers": peer}), Secrets::default());
+        self.source("plain-to-tls", plain, "TlsRequired", expects_tls(&peer));
+        let peer = self.stack().kafka.bootstrap();
+        let way = self.trusting(json!({"bootstrapServers": peer}));
+        self.source("tls-to-plain", way, "TlsNotOffered", has_no_tls(&peer));
+        Ok(())
+    }
+
+    pub(super) fn certificates_of_ours(&mut self) -> Result<()> {
+        let peer = self.stack().kafka.secure_bootstrap(Listener::MutualTls)?;
+        let at = || json!({"bootstrapServers": peer});
+        let way = self.trusting(at());
+        self.source("no-certificate", way, "ClientCertificateRefused", no_certificate(&peer));
+        let way = self.showing(at(), &self.servers.strangers.client("stranger")?);
+        self.source(
+            "strange-certificate",
+            way,
+            "ClientCertificateRefused",
+            format!("{peer} does not accept our certificate (certificate unknown); see its log, and whom it trusts"),
+        );
+        for (name, validity) in [("own-expired", Validity::Expired), ("own-not-yet", Validity::NotYet)] {
+            let identity = self.stack().authority.sign(&Subject::client("user").valid(validity))?;
+            let way = self.showing(at(), &identity);
+            let (reason, message) = out_of_date("own", validity);
+            self.source(name, way, reason, message);
+        }
+        let (one, other) = (self.stack().authority.client("one")?, self.stack().authority.client("other")?);
+        let mut way = self.showing(at(), &one);
+        way.secrets = way.secrets.with("own", "user.key", other.key);
+        let message =
+            "key user.key of Secret own does not belong to the certificate in user.crt; write both anew";
+        self.source("another-key", way, "SecretInvalid", message.to_owned());
+        Ok(())
+    }
+
+    /// Values that cannot be used: whom they would be for does not matter.
+    pub(super) fn secrets(&mut self) {
+        let sasl =
+            json!({"mechanism": "SCRAM-SHA-512", "username": "user", "password": {"secretName": "login"}});
+        let way = |secrets: Secrets| {
+            let fields = json!({"bootstrapServers": "127.0.0.1:1", "security": {"sasl": sasl}});
+            Way::new(fields, secrets)
+        };
+        let none = Secrets::default;
+        let rows = [
+            ("secret-missing", none(), "SecretMissing", MISSING),
+            (
+                "key-missing",
+                none().with("login", "pass", "word"),
+                "SecretKeyMissing",
+                "Secret login has no key password and no key user.password; add it, or name another key",
+            ),
+            (
+                "value-empty",
+                none().with("login", "password", "\n"),
+                "SecretInvalid",
+                "key password of Secret login is empty; fill it",
+            ),
+            (
+                "value-binary",
+                none().with("login", "user.password", [0xff, 0xfe]),
+                "SecretInvalid",
+                "key user.password of Secret login is not UTF-8 text; write the text itself, Kubernetes alone adds base64",
+            ),
+        ];
+        for (name, secrets, reason, message) in rows {
+            self.source(name, way(secrets), reason, message.to_owned());
+        }
+        let mut way = self.trusting(json!({"bootstrapServers": "127.0.0.1:1"}));
+        way.secrets = way.secrets.with("authorities", "ca.crt", "no certificate");
+        let message = "key ca.crt of Secret authorities has no certificate that can be read; write PEM";
+        self.source("no-pem", way, "SecretInvalid", message.to_owned());
+    }
+
+    pub(super) fn tokens(&mut self) -> Result<()> {
+        let listener = Listener::OAuthBearer;
+        let mut way = kafka_way(self.stack(), listener)?;
+        let (endpoint, user) = (self.stack().tokens.token_url(), way.user.clone().unwrap_or_default());
+        way.secrets = way.secrets.with("client", "client-secret", "wrong");
+        let message = format!(
+            "{endpoint} gave no token to client {user} (401 Unauthorized, invalid_client); check clientId and its secret"
+        );
+        self.source("token-refused", way, "TokenRefused", message);
+
+        let mut way = kafka_way(self.stack(), listener)?;
+        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!("https://127.0.0.1:1/token");
+        let message =
+            "no token from https://127.0.0.1:1/token: Connection refused (os error 111); check tokenEndpoint";
+        self.source("token-endpoint-away", way, "TokenEndpointUnreachable", message.to_owned());
+
+        let mut way = kafka_way(self.stack(), listener)?;
+        let endpoint = self.servers.tokens.token_url();
+        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!(endpoint);
+        let peer = endpoint.trim_start_matches("https://").split('/').next().unwrap_or_default();
+        let message = format!(
+            "the certificate of {peer} is of an authority that is not trusted; put that one's certificate into the Secret of security.sasl.oauth.ca"
+        );
+        self.source("token-endpoint-distrusted", way, "TlsUnknownAuthority", message);
+        Ok(())
+    }
+}
