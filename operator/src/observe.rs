@@ -67,19 +67,19 @@ pub struct WorkerState {
     pub report: Option<LanesReport>,
 }
 
-/// The answer of a worker's `/lanes`.
+/// The answer of a worker's `/lanes`. Kept for each worker, so that what is rarely there is boxed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LanesReport {
     /// What keeps it out of Kafka.
     #[serde(deserialize_with = "lanes::trouble")]
-    pub kafka: Option<Trouble>,
+    pub kafka: Option<Box<Trouble>>,
     /// What keeps it out of the store.
     #[serde(deserialize_with = "lanes::trouble")]
-    pub store: Option<Trouble>,
+    pub store: Option<Box<Trouble>>,
     /// What the store is set to that may cost players one day.
     #[serde(deserialize_with = "lanes::trouble")]
-    pub store_warning: Option<Trouble>,
+    pub store_warning: Option<Box<Trouble>>,
     /// One for each partition it owns, [`MOST_LANES`] at most.
     #[serde(deserialize_with = "lanes::list")]
     pub lanes: Vec<Lane>,
@@ -220,7 +220,10 @@ mod tests {
             report,
             LanesReport {
                 kafka: None,
-                store: Some(Trouble { reason: "Unauthorized".to_owned(), message: "no".to_owned() }),
+                store: Some(Box::new(Trouble {
+                    reason: "Unauthorized".to_owned(),
+                    message: "no".to_owned()
+                })),
                 store_warning: None,
                 lanes: vec![Lane {
                     partition: 2,

@@ -43,11 +43,10 @@ pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
 }
 
 /// One word and one line.
-pub(super) fn trouble<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Trouble>, D::Error> {
+pub(super) fn trouble<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<Trouble>>, D::Error> {
     let trouble = Option::<Trouble>::deserialize(deserializer)?;
-    Ok(trouble.map(|Trouble { reason, message }| Trouble {
-        reason: plain::word(&reason, "UnknownReason"),
-        message: plain::line(&message),
+    Ok(trouble.map(|Trouble { reason, message }| {
+        Box::new(Trouble { reason: plain::word(&reason, "UnknownReason"), message: plain::line(&message) })
     }))
 }
 

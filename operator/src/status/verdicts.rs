@@ -83,7 +83,7 @@ pub(super) fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verd
 fn kept_out(observed: &Observed) -> Option<(&str, &Trouble)> {
     let out = |worker: &'_ WorkerState| worker.report.as_ref().is_some_and(|report| report.kafka.is_some());
     let (name, worker) = observed.workers.iter().find(|(_, worker)| out(worker))?;
-    Some((name, worker.report.as_ref()?.kafka.as_ref()?))
+    Some((name, worker.report.as_ref()?.kafka.as_deref()?))
 }
 
 pub(super) fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdict {
@@ -91,7 +91,7 @@ pub(super) fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdi
     if let Some(trouble) = &observed.store_trouble {
         return Verdict::new("False", &trouble.reason, trouble.message.clone());
     }
-    let of_worker = |worker: &WorkerState| worker.report.as_ref()?.store.clone();
+    let of_worker = |worker: &WorkerState| worker.report.as_ref()?.store.as_deref().cloned();
     if let Some(trouble) = observed.workers.values().find_map(of_worker) {
         return Verdict::new("False", &trouble.reason, trouble.message);
     }
@@ -105,7 +105,11 @@ pub(super) fn store_available(pipeline: &Pipeline, observed: &Observed) -> Verdi
         }
         None if !answering => Verdict::new("Unknown", "NoWorker", "no worker says whether the store answers"),
         None => {
-            match observed.workers.values().find_map(|worker| worker.report.as_ref()?.store_warning.clone()) {
+            match observed
+                .workers
+                .values()
+                .find_map(|worker| worker.report.as_ref()?.store_warning.as_deref().cloned())
+            {
                 Some(Trouble { reason, message }) => {
                     Verdict::new("True", &reason, format!("workers write to {address}; {message}"))
                 }
