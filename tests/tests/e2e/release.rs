@@ -15,13 +15,14 @@ pub fn install(values: &[&str]) -> Result<String> {
     bring(&chart::folder().display().to_string(), values)
 }
 
-/// The same with an older version of the chart, as far as objects tell: another version, and images with this tag.
+/// The same with an older version of the chart, as far as objects tell: another version, and images with this tag. A CRD that somebody
+/// applied by kubectl becomes the release's.
 pub fn install_older(tag: &str) -> Result<String> {
     let folder = chart::scratch()?.display().to_string();
     let chart = chart::folder().display().to_string();
     let version = format!("--app-version={tag}");
     helm()?.run(&["package", &chart, "--version=0.0.1", &version, "--destination", &folder])?;
-    bring(&format!("{folder}/plaudit-0.0.1.tgz"), &[])
+    bring(&format!("{folder}/plaudit-0.0.1.tgz"), &["--take-ownership", "--force-conflicts"])
 }
 
 /// What of the chart its namespace's administrator may not make, for a release that knows only its own namespace.
