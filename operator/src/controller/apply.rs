@@ -1,23 +1,20 @@
 //! Writing: each object by server-side apply, and only where the cluster differs from what should be there.
 
-use std::fmt::Debug;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::facts::Fact;
 use super::removal::COST_ANNOTATION;
+use super::shown::{Child, Shown};
 use crate::children::{Children, differs};
 
 /// The name of this program in `metadata.managedFields`.
@@ -102,35 +99,25 @@ pub(super) async fn apply_children(
     ensure(client, &stores.deployments, &children.deployment, &mut synced.deployment).await
 }
 
-async fn ensure<K>(
+async fn ensure<K: Child>(
     client: &Client,
-    store: &Store<K>,
+    store: &Store<Shown<K>>,
     desired: &K,
     synced: &mut Option<Checked>,
-) -> Result<(), ApplyError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + Debug
-        + Serialize
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) -> Result<(), ApplyError> {
     let body = serde_json::to_value(desired).expect("an object of ours is JSON");
     let hash = hash(&body);
-    let live: Option<Arc<K>> = store.get(&ObjectRef::from_obj(desired));
+    let reference = ObjectRef::new(&desired.name_any()).within(&desired.namespace().unwrap_or_default());
+    let live: Option<Arc<Shown<K>>> = store.get(&reference);
     if is_settled(synced.as_ref(), hash, live.as_deref()) {
         return Ok(());
     }
-    if let Some(live) = &live {
-        let shown = serde_json::to_value(&**live).expect("an object of the API server is JSON");
-        if !differs(&body, &shown) {
-            let version = live.resource_version().unwrap_or_default();
-            *synced = Some(Checked { desired: hash, version, over: None, accepted: None });
-            return Ok(());
-        }
+    if let Some(live) = &live
+        && !differs(&body, &live.value())
+    {
+        let version = live.version.clone().unwrap_or_default();
+        *synced = Some(Checked { desired: hash, version, over: None, accepted: None });
+        return Ok(());
     }
     let written = write(client, desired, &body).await?;
     let stored = serde_json::to_value(&written).expect("an object of the API server is JSON");
@@ -138,26 +125,22 @@ where
     *synced = Some(Checked {
         desired: hash,
         version: written.resource_version().unwrap_or_default(),
-        over: live.and_then(|live| live.resource_version()),
+        over: live.and_then(|live| live.version.clone()),
         accepted,
     });
     Ok(())
 }
 
 /// True when nothing has happened since the last comparison or write.
-fn is_settled<K: Resource>(checked: Option<&Checked>, desired: u64, live: Option<&K>) -> bool {
+fn is_settled<K: Child>(checked: Option<&Checked>, desired: u64, live: Option<&Shown<K>>) -> bool {
     let (Some(checked), Some(live)) = (checked, live) else { return false };
-    let version = live.resource_version();
     checked.desired == desired
-        && (version.as_ref() == Some(&checked.version)
-            || (checked.over.is_some() && version == checked.over)
-            || (checked.accepted.is_some() && checked.accepted == live.meta().generation))
+        && (live.version.as_ref() == Some(&checked.version)
+            || (checked.over.is_some() && live.version == checked.over)
+            || (checked.accepted.is_some() && checked.accepted == live.generation))
 }
 
-async fn write<K>(client: &Client, desired: &K, body: &Value) -> Result<K, ApplyError>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
-{
+async fn write<K: Child>(client: &Client, desired: &K, body: &Value) -> Result<K, ApplyError> {
     let (name, namespace) = (desired.name_any(), desired.namespace().unwrap_or_default());
     let kind = K::kind(&()).into_owned();
     let mut body = body.clone();
@@ -288,13 +271,16 @@ mod tests {
 
     #[test]
     fn nothing_is_compared_again_until_something_happened() {
-        let live = |version: &str, generation: i64| ConfigMap {
-            metadata: kube::core::ObjectMeta {
-                resource_version: Some(version.to_owned()),
-                generation: Some(generation),
-                ..kube::core::ObjectMeta::default()
-            },
-            ..ConfigMap::default()
+        let live = |version: &str, generation: i64| {
+            Shown::from(ConfigMap {
+                metadata: kube::core::ObjectMeta {
+                    name: Some("child".to_owned()),
+                    resource_version: Some(version.to_owned()),
+                    generation: Some(generation),
+                    ..kube::core::ObjectMeta::default()
+                },
+                ..ConfigMap::default()
+            })
         };
         let checked = |over: Option<&str>, accepted| Checked {
             desired: 7,

@@ -1,11 +1,10 @@
 //! What is known of a pipeline's topic and group: asked for once, and told by what watches them.
 
-use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::reflector::ObjectRef;
 
 use super::context::{Context, Guarded};
 use super::memory::Memory;
-use super::workers;
+use super::workload::Workload;
 use crate::observe::{LagWatch, SourceState, Trouble};
 use crate::pipeline::Pipeline;
 use crate::security::{self, Credentials};
@@ -29,10 +28,10 @@ pub(super) fn lag(
 }
 
 /// The certificates that workers have to have: new ones only once they have worked, so that they replace no worker in vain.
-pub(super) fn certificates(memory: &Memory, deployment: Option<&Deployment>) -> Option<String> {
+pub(super) fn certificates(memory: &Memory, workload: Option<&Workload>) -> Option<String> {
     match &memory.lag {
         Some(watch) => security::certificates(watch.credentials()),
         // Nothing that can be used was found yet: what runs stays.
-        None => deployment.and_then(workers::certificates),
+        None => workload.and_then(|workload| workload.certificates.clone()),
     }
 }

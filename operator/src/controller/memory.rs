@@ -6,9 +6,9 @@ use std::time::Duration;
 use plaudit_crds::AchievementPipelineStatus;
 
 use super::apply::Synced;
-use super::questions::Question;
+use super::questions::Talk;
 use super::standing::Standing;
-use crate::observe::{LagWatch, LanesReport, SourceState};
+use crate::observe::{LagWatch, SourceState};
 use crate::scaling::Scaler;
 
 /// Of one pipeline.
@@ -26,15 +26,13 @@ pub(super) struct Memory {
     pub scaler: Option<Scaler>,
     /// Workers that should run, as decided last.
     pub replicas: Option<u32>,
-    /// What its workers last said, by pod.
-    pub reports: BTreeMap<String, LanesReport>,
-    /// When each pod was asked last, and how it was then.
-    pub asked: BTreeMap<String, Question>,
+    /// What its pods were asked and answered, by pod.
+    pub talks: BTreeMap<String, Talk>,
     /// What was found equal or written of its children.
     pub synced: Synced,
     /// What the children were like when all of them were last found equal or written.
     pub standing: Option<Standing>,
-    /// The status written last, over the object of which resource version.
+    /// The status written last, over the object of which resource version, until the watch shows something newer.
     pub status: Option<(String, AchievementPipelineStatus)>,
     /// Looks that failed in a row.
     pub failures: u32,
@@ -43,13 +41,11 @@ pub(super) struct Memory {
 impl Memory {
     /// The status to compare with: what was written last, until the watch shows something newer.
     pub fn previous(
-        &self,
+        &mut self,
         resource_version: &str,
         shown: Option<&AchievementPipelineStatus>,
     ) -> Option<AchievementPipelineStatus> {
-        match &self.status {
-            Some((over, written)) if over == resource_version => Some(written.clone()),
-            _ => shown.cloned(),
-        }
+        self.status.take_if(|(over, _)| over != resource_version);
+        self.status.as_ref().map(|(_, written)| written).or(shown).cloned()
     }
 }

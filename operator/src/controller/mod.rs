@@ -15,9 +15,11 @@ mod reconcile;
 mod removal;
 mod rivals;
 mod secrets;
+mod shown;
 mod standing;
 mod watch;
 mod workers;
+mod workload;
 
 use std::sync::Arc;
 use std::time::Duration;

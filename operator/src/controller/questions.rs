@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::context::{Guarded, lock};
 use super::memory::Memory;
-use super::workers::PodAddress;
+use super::workers::WorkerPod;
 use crate::children::WORKER_PORT;
 use crate::observe::{self, LanesReport};
 
@@ -32,27 +32,39 @@ pub(super) struct Question {
     pub ready: bool,
 }
 
-/// The pods to ask now: those not ready each five seconds, one of the ready ones each thirty, and those that have become ready, since
-/// what they waited for when they were asked is over.
-pub(super) fn due(pods: &[PodAddress], asked: &BTreeMap<String, Question>, now: Duration) -> Vec<PodAddress> {
-    let since = |pod: &PodAddress| asked.get(&pod.name).map(|question| now.saturating_sub(question.at));
-    let recovered = |pod: &PodAddress| asked.get(&pod.name).is_some_and(|question| !question.ready);
-    let waits = |pod: &PodAddress, period: Duration| since(pod).is_none_or(|since| since >= period);
-    let mut due: Vec<&PodAddress> =
-        pods.iter().filter(|pod| !pod.ready && pod.ip.is_some() && waits(pod, NOT_READY_EVERY)).collect();
-    let ready: Vec<&PodAddress> = pods.iter().filter(|pod| pod.ready && pod.ip.is_some()).collect();
-    let (recovered, ready): (Vec<_>, Vec<_>) = ready.into_iter().partition(|pod| recovered(pod));
+/// What there was between the operator and a pod.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    /// The last question.
+    pub asked: Option<Question>,
+    /// The last answer.
+    pub report: Option<Box<LanesReport>>,
+}
+
+/// The pods to ask now: those not ready each five seconds, one of the ready ones each two minutes, and those that have become ready,
+/// since what they waited for when they were asked is over.
+pub(super) fn due(
+    pods: &[Arc<WorkerPod>],
+    talks: &BTreeMap<String, Talk>,
+    now: Duration,
+) -> Vec<Arc<WorkerPod>> {
+    let asked = |pod: &WorkerPod| talks.get(&pod.name).and_then(|talk| talk.asked);
+    let recovered = |pod: &&Arc<WorkerPod>| asked(pod).is_some_and(|question| !question.ready);
+    let waits = |pod: &WorkerPod, period: Duration| {
+        asked(pod).is_none_or(|question| now.saturating_sub(question.at) >= period)
+    };
+    let (ready, not_ready): (Vec<_>, Vec<_>) =
+        pods.iter().filter(|pod| pod.ip.is_some() && !pod.leaving).partition(|pod| pod.ready);
+    let (recovered, ready): (Vec<_>, Vec<_>) = ready.into_iter().partition(recovered);
+    let mut due: Vec<_> = not_ready.into_iter().filter(|pod| waits(pod, NOT_READY_EVERY)).collect();
     due.extend(recovered);
     if ready.iter().all(|pod| waits(pod, READY_EVERY)) {
         // Who was asked longest ago, so that each has its turn.
         due.extend(
-            ready
-                .into_iter()
-                .min_by_key(|pod| (asked.get(&pod.name).map(|question| question.at), pod.name.clone())),
+            ready.into_iter().min_by_key(|pod| (asked(pod).map(|question| question.at), pod.name.clone())),
         );
     }
-    due.truncate(MOST_A_LOOK);
-    due.into_iter().cloned().collect()
+    due.into_iter().take(MOST_A_LOOK).cloned().collect()
 }
 
 /// Asks pods in the background and wakes their pipeline.
@@ -68,16 +80,16 @@ impl Asker {
     }
 
     /// Asks each pod for its lanes and notes the answers in the pipeline's memory.
-    pub fn ask(&self, object: &ObjectRef<Guarded>, memory: &Arc<Mutex<Memory>>, pods: Vec<PodAddress>) {
+    pub fn ask(&self, object: &ObjectRef<Guarded>, memory: &Arc<Mutex<Memory>>, pods: Vec<Arc<WorkerPod>>) {
         for pod in pods {
-            let Some(ip) = pod.ip else { continue };
+            let Some(address) = pod.ip.as_deref().map(address) else { continue };
             let (places, wake, memory) = (self.places.clone(), self.wake.clone(), memory.clone());
             let object = object.clone();
             tokio::spawn(async move {
                 let Ok(_place) = places.acquire_owned().await else { return };
                 // Kubernetes says whether it is ready.
-                let report = observe::ask_for_lanes(&address(&ip)).await;
-                if note(&mut lock(&memory), pod.name, report) {
+                let report = observe::ask_for_lanes(&address).await;
+                if note(&mut lock(&memory), &pod.name, report) {
                     // The controller may have stopped meanwhile.
                     let _ = wake.send(object);
                 }
@@ -91,36 +103,40 @@ fn address(ip: &str) -> String {
 }
 
 /// Takes an answer; true if it says something new about lanes. A pod that does not answer says nothing any more.
-fn note(memory: &mut Memory, pod: String, report: Option<LanesReport>) -> bool {
-    let lanes = |report: Option<&LanesReport>| report.map(|report| report.lanes.clone());
-    let before = lanes(memory.reports.get(&pod));
-    let news = lanes(report.as_ref()) != before;
-    match report {
-        Some(report) => drop(memory.reports.insert(pod, report)),
-        None => drop(memory.reports.remove(&pod)),
-    }
-    news
+fn note(memory: &mut Memory, pod: &str, report: Option<LanesReport>) -> bool {
+    let talk = memory.talks.entry(pod.to_owned()).or_default();
+    let before = std::mem::replace(&mut talk.report, report.map(Box::new));
+    before.map(|report| report.lanes) != talk.report.as_ref().map(|report| report.lanes.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn pod(name: &str, ready: bool) -> PodAddress {
-        PodAddress { name: name.to_owned(), ip: Some("10.0.0.1".to_owned()), ready }
+    fn pod(name: &str, ready: bool) -> WorkerPod {
+        WorkerPod { name: name.to_owned(), ip: Some("10.0.0.1".to_owned()), ready, ..WorkerPod::default() }
     }
 
     #[test]
     fn one_ready_pod_speaks_for_all_and_each_that_is_not_ready_or_just_became_it_for_itself() {
-        let pods =
-            [pod("a", true), pod("b", true), pod("c", false), PodAddress { ip: None, ..pod("d", false) }];
+        let pods = [
+            pod("a", true),
+            pod("b", true),
+            pod("c", false),
+            WorkerPod { ip: None, ..pod("d", false) },
+            WorkerPod { leaving: true, ..pod("e", false) },
+        ];
+        let pods = pods.map(Arc::new);
         let asked = |pairs: &[(&str, u64, bool)]| {
-            let question = |at: u64, ready| Question { at: Duration::from_secs(at), ready };
-            pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), question(*at, *ready))).collect()
+            let talk = |at: u64, ready| {
+                let asked = Some(Question { at: Duration::from_secs(at), ready });
+                Talk { asked, report: None }
+            };
+            pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), talk(*at, *ready))).collect()
         };
-        let due = |asked: BTreeMap<String, Question>, now| {
-            let due = due(&pods, &asked, Duration::from_secs(now));
-            due.into_iter().map(|pod| pod.name).collect::<Vec<_>>()
+        let due = |talks: BTreeMap<String, Talk>, now| {
+            let due = due(&pods, &talks, Duration::from_secs(now));
+            due.iter().map(|pod| pod.name.clone()).collect::<Vec<_>>()
         };
 
         let found = [

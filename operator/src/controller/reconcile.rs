@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -20,7 +19,8 @@ use super::removal::costs;
 use super::rivals::Claim;
 use super::secrets;
 use super::standing::Standing;
-use super::workers::{self, workers};
+use super::workers::workers;
+use super::workload::Workload;
 use crate::children::{child_name, children, selector_text};
 use crate::metrics::ReconcileResult;
 use crate::observe::{Observed, SourceState, Trouble};
@@ -134,25 +134,26 @@ impl Look<'_> {
         let claim = Claim::of(object);
         let conflict = lock(&known.claims).conflict(&claim).map(|conflict| conflict.message);
         let pods = stores.pods.of(reference);
-        let deployment = self.deployment(pipeline);
+        let workload = self.workload(pipeline);
         let now = self.context.now();
         let mut memory = lock(self.memory);
         let (source, source_trouble) = lag(self.context, &mut memory, pipeline, credentials, reference);
-        memory.reports.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
-        let due = questions::due(&workers::addresses(&pods), &memory.asked, now);
-        memory.asked.retain(|name, _| pods.iter().any(|pod| pod.metadata.name.as_ref() == Some(name)));
-        memory.asked.extend(due.iter().map(|pod| (pod.name.clone(), Question { at: now, ready: pod.ready })));
+        memory.talks.retain(|name, _| pods.iter().any(|pod| pod.name == *name));
+        let due = questions::due(&pods, &memory.talks, now);
+        for pod in &due {
+            let asked = Some(Question { at: now, ready: pod.ready });
+            memory.talks.entry(pod.name.clone()).or_default().asked = asked;
+        }
         asker.ask(reference, self.memory, due);
         if memory.replicas.is_none() {
             // What was decided before a restart stands in the cluster.
-            let running = deployment.as_ref().and_then(|found| found.spec.as_ref()?.replicas);
-            memory.replicas = running.map(i32::unsigned_abs);
+            memory.replicas = workload.as_ref().and_then(|found| found.replicas);
         }
         Observed {
             source,
-            workers: workers(&pods, |name| memory.reports.get(name).cloned()),
-            trouble: deployment.as_deref().and_then(workers::deployment_trouble),
-            rolls_out: deployment.as_deref().is_some_and(workers::rolls_out),
+            workers: workers(&pods, |name| memory.talks.get(name)?.report.as_deref().cloned()),
+            rolls_out: workload.as_ref().is_some_and(|found| found.rolls_out),
+            trouble: workload.and_then(|found| found.trouble.map(|trouble| *trouble)),
             conflict,
             source_trouble,
             store_trouble: credentials.store_trouble(),
@@ -213,7 +214,7 @@ impl Look<'_> {
         pipeline: &Pipeline,
         plan: &Decision,
     ) -> Result<Option<Trouble>, ApplyError> {
-        let certificates = certificates(&lock(self.memory), self.deployment(pipeline).as_deref());
+        let certificates = certificates(&lock(self.memory), self.workload(pipeline).as_ref());
         let certificates = certificates.as_deref();
         let standing = Standing::now(&self.context.stores, pipeline, plan.replicas, certificates);
         if standing.stands(lock(self.memory).standing.as_ref()) {
@@ -237,9 +238,9 @@ impl Look<'_> {
         }
     }
 
-    fn deployment(&self, pipeline: &Pipeline) -> Option<Arc<Deployment>> {
+    fn workload(&self, pipeline: &Pipeline) -> Option<Workload> {
         let reference = ObjectRef::new(&child_name(&pipeline.name)).within(&pipeline.namespace);
-        self.context.stores.deployments.get(&reference)
+        Some(self.context.stores.deployments.get(&reference)?.facts.clone())
     }
 
     fn previous(&self, object: &AchievementPipeline) -> Option<AchievementPipelineStatus> {

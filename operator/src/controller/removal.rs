@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
-
+use super::workers::WorkerPod;
 use crate::observe::Topic;
 
 /// Kubernetes removes the pods with the lowest cost first, among those that are ready.
@@ -14,7 +13,11 @@ const PARTITION: u64 = 1_000;
 
 /// The pods whose cost is to be changed, with the new one: the records that wait in a worker's partitions, and something for each
 /// partition. Pods that the group does not know yet own nothing and go first.
-pub(super) fn costs(topic: &Topic, starts_at_log_start: bool, pods: &[Arc<Pod>]) -> Vec<(String, String)> {
+pub(super) fn costs(
+    topic: &Topic,
+    starts_at_log_start: bool,
+    pods: &[Arc<WorkerPod>],
+) -> Vec<(String, String)> {
     let owned = |pod: &str| {
         let partitions = topic.group.members.iter().filter(|member| member.client_id == pod);
         partitions.flat_map(|member| &member.partitions).fold(0_u64, |sum, partition| {
@@ -25,19 +28,14 @@ pub(super) fn costs(topic: &Topic, starts_at_log_start: bool, pods: &[Arc<Pod>])
     };
     pods.iter()
         .filter_map(|pod| {
-            let name = pod.metadata.name.clone()?;
-            let cost = i32::try_from(owned(&name)).unwrap_or(i32::MAX).to_string();
-            let annotations = pod.metadata.annotations.as_ref();
-            let before = annotations.and_then(|annotations| annotations.get(COST_ANNOTATION));
-            (before != Some(&cost)).then_some((name, cost))
+            let cost = i32::try_from(owned(&pod.name)).unwrap_or(i32::MAX).to_string();
+            (pod.cost.as_ref() != Some(&cost)).then(|| (pod.name.clone(), cost))
         })
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::observe::{Committed, Group, Member, PartitionOffsets};
 
@@ -61,8 +59,8 @@ mod tests {
             ..Topic::default()
         };
         let pod = |name: &str, cost: &str| {
-            let pod = json!({"metadata": {"name": name, "annotations": {COST_ANNOTATION: cost}}});
-            Arc::new(serde_json::from_value(pod).expect("a pod"))
+            let (name, cost) = (name.to_owned(), Some(cost.to_owned()));
+            Arc::new(WorkerPod { name, cost, ..WorkerPod::default() })
         };
 
         let found = costs(&topic, true, &[pod("a", ""), pod("b", "2007"), pod("new", "")]);

@@ -1,8 +1,8 @@
 //! Whether a pipeline's children can have changed since they were last as they should be.
 
 use kube::runtime::reflector::{ObjectRef, Store};
-use kube::{Resource, ResourceExt as _};
 
+use super::shown::{Child, Shown};
 use super::watch::Stores;
 use crate::children::child_name;
 use crate::pipeline::Pipeline;
@@ -40,11 +40,8 @@ impl Standing {
     }
 }
 
-fn version<K>(store: &Store<K>, name: &str, namespace: &str) -> Option<String>
-where
-    K: Resource<DynamicType = ()> + Clone + 'static,
-{
-    store.get(&ObjectRef::new(name).within(namespace)).and_then(|object| object.resource_version())
+fn version<K: Child>(store: &Store<Shown<K>>, name: &str, namespace: &str) -> Option<String> {
+    store.get(&ObjectRef::new(name).within(namespace)).and_then(|child| child.version.clone())
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use super::Options;
 use super::context::{Guarded, Known, lock};
 use super::rivals::Claim;
+use super::shown::{Child, Shown};
+use super::workers::WorkerPod;
 use crate::children::PIPELINE_ANNOTATION;
 
 /// Children and pods, wherever they are.
@@ -33,10 +35,10 @@ const PAGE: u32 = 100;
 #[derive(Clone)]
 pub(super) struct Stores {
     pub pipelines: Store<Guarded>,
-    pub config_maps: Store<ConfigMap>,
-    pub deployments: Store<Deployment>,
-    pub services: Store<Service>,
-    pub disruption_budgets: Store<PodDisruptionBudget>,
+    pub config_maps: Store<Shown<ConfigMap>>,
+    pub deployments: Store<Shown<Deployment>>,
+    pub services: Store<Shown<Service>>,
+    pub disruption_budgets: Store<Shown<PodDisruptionBudget>>,
     pub pods: Arc<Pods>,
 }
 
@@ -48,7 +50,10 @@ pub(super) struct Pods {
 }
 
 /// Pods by name.
-type Named = BTreeMap<String, Arc<Pod>>;
+type Named = BTreeMap<String, Arc<WorkerPod>>;
+
+/// A pod and the pipeline it belongs to.
+type Owned = (ObjectRef<Guarded>, WorkerPod);
 
 type Wake = UnboundedSender<ObjectRef<Guarded>>;
 
@@ -101,19 +106,19 @@ impl Stores {
 
 impl Pods {
     /// The pods of a pipeline, by name.
-    pub fn of(&self, pipeline: &ObjectRef<Guarded>) -> Vec<Arc<Pod>> {
+    pub fn of(&self, pipeline: &ObjectRef<Guarded>) -> Vec<Arc<WorkerPod>> {
         lock(&self.of).get(pipeline).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
     }
 
     /// Takes an event; `listed` holds what a list has brought so far. Gives the pipelines whose pods changed.
-    fn take(&self, event: Event<Pod>, listed: &mut Vec<Pod>) -> Vec<ObjectRef<Guarded>> {
+    fn take(&self, event: Event<Pod>, listed: &mut Vec<Owned>) -> Vec<ObjectRef<Guarded>> {
         match event {
             Event::Init => {
                 listed.clear();
                 Vec::new()
             }
             Event::InitApply(pod) => {
-                listed.push(pod);
+                listed.extend(owned(&pod));
                 Vec::new()
             }
             Event::InitDone => {
@@ -121,18 +126,17 @@ impl Pods {
                 let mut touched: BTreeSet<String> = BTreeSet::new();
                 let mut refs: Vec<_> = all.keys().cloned().collect();
                 all.clear();
-                for pod in listed.drain(..) {
-                    let Some(pipeline) = owner(&pod) else { continue };
+                for (pipeline, pod) in listed.drain(..) {
                     refs.push(pipeline.clone());
-                    all.entry(pipeline).or_default().insert(pod.name_any(), Arc::new(pod));
+                    all.entry(pipeline).or_default().insert(pod.name.clone(), Arc::new(pod));
                 }
                 refs.retain(|pipeline| touched.insert(pipeline.to_string()));
                 self.filled.send_replace(true);
                 refs
             }
             Event::Apply(pod) => {
-                let Some(pipeline) = owner(&pod) else { return Vec::new() };
-                lock(&self.of).entry(pipeline.clone()).or_default().insert(pod.name_any(), Arc::new(pod));
+                let Some((pipeline, pod)) = owned(&pod) else { return Vec::new() };
+                lock(&self.of).entry(pipeline.clone()).or_default().insert(pod.name.clone(), Arc::new(pod));
                 vec![pipeline]
             }
             Event::Delete(pod) => {
@@ -226,25 +230,18 @@ impl Watches<'_> {
         reader
     }
 
-    fn children<K>(&self) -> Store<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Send
-            + Sync
-            + 'static,
-    {
-        let (reader, writer) = store();
+    fn children<K: Child>(&self) -> Store<Shown<K>> {
+        let (reader, mut writer) = store();
         let (wake, filled) = (self.wake.clone(), reader.clone());
-        let events = self.events::<K>(config().labels(OURS)).map(Ok).reflect(writer);
+        let events = self.events::<K>(config().labels(OURS));
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
-            while let Some(Ok(event)) = events.next().await {
+            while let Some(event) = events.next().await {
+                let event = shown(event);
+                writer.apply_watcher_event(&event);
                 let woken = match event {
-                    Event::Apply(object) | Event::Delete(object) => owner(&object).into_iter().collect(),
-                    Event::InitDone => filled.state().iter().filter_map(|object| owner(&**object)).collect(),
+                    Event::Apply(child) | Event::Delete(child) => child.pipeline().into_iter().collect(),
+                    Event::InitDone => filled.state().iter().filter_map(|child| child.pipeline()).collect(),
                     Event::Init | Event::InitApply(_) => Vec::new(),
                 };
                 woken.into_iter().for_each(|object| drop(wake.send(object)));
@@ -257,16 +254,26 @@ impl Watches<'_> {
         let pods = Arc::new(Pods { of: Mutex::default(), filled: watch::Sender::new(false) });
         let (wake, index) = (self.wake.clone(), pods.clone());
         let events = self.events::<Pod>(config().labels(OURS));
-        let events = events.map(Ok::<_, watcher::Error>).modify(|pod| pod.spec = None);
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             let mut listed = Vec::new();
-            while let Some(Ok(event)) = events.next().await {
+            while let Some(event) = events.next().await {
                 let woken = index.take(event, &mut listed);
                 woken.into_iter().for_each(|object| drop(wake.send(object)));
             }
         });
         pods
+    }
+}
+
+/// An event with what is kept of a child.
+fn shown<K: Child>(event: Event<K>) -> Event<Shown<K>> {
+    match event {
+        Event::Apply(object) => Event::Apply(object.into()),
+        Event::Delete(object) => Event::Delete(object.into()),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(object.into()),
+        Event::InitDone => Event::InitDone,
     }
 }
 
@@ -282,8 +289,13 @@ fn refs(objects: &[String]) -> Vec<ObjectRef<Guarded>> {
     parts.map(|(namespace, name)| ObjectRef::new(name).within(namespace)).collect()
 }
 
+/// What is kept of a pod, and whose it is.
+fn owned(pod: &Pod) -> Option<Owned> {
+    Some((owner(pod)?, WorkerPod::from(pod)))
+}
+
 /// The pipeline that a child or pod belongs to.
-fn owner<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
+pub(super) fn owner<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
     let name = object.annotations().get(PIPELINE_ANNOTATION)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
 }

@@ -1,11 +1,11 @@
-//! What pods and their Deployment say about the workers: which are ready, and what keeps the others from it.
+//! What pods say about the workers: which are ready, and what keeps the others from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use crate::children::CERTIFICATES_ANNOTATION;
+use super::removal::COST_ANNOTATION;
 use crate::observe::{LanesReport, Trouble, WorkerState};
 
 /// Waiting reasons that say only that a container comes up.
@@ -13,83 +13,55 @@ const COMING_UP: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 /// A worker's exit status for a configuration that it refuses.
 const BAD_CONFIG: i32 = 2;
 
-/// One pod as a question to it needs it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct PodAddress {
+/// What a pod says of its worker. Read once, when a watch shows the pod: a whole pod takes kilobytes.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct WorkerPod {
     /// The pod's name.
     pub name: String,
     /// Where its worker answers; none before the pod has an address.
     pub ip: Option<String>,
     /// Kubernetes counts it as ready.
     pub ready: bool,
+    /// It ends or has ended.
+    pub leaving: bool,
+    /// Its cost when there are to be fewer, as the annotation has it.
+    pub cost: Option<String>,
+    /// Why its worker does not run, as far as Kubernetes knows.
+    pub trouble: Option<Box<Trouble>>,
 }
 
-/// The pods of a pipeline that are to stay, with what they last said about their lanes.
-#[must_use]
-pub fn workers(
-    pods: &[impl AsRef<Pod>],
-    report: impl Fn(&str) -> Option<LanesReport>,
-) -> BTreeMap<String, WorkerState> {
-    let staying = pods.iter().map(AsRef::as_ref).filter(|pod| !is_leaving(pod));
-    let worker = |pod: &Pod| {
-        let name = pod.metadata.name.clone().unwrap_or_default();
-        let state = WorkerState { ready: is_ready(pod), trouble: trouble(pod), report: report(&name) };
-        (name, state)
-    };
-    staying.map(worker).collect()
-}
-
-/// The pods that can be asked, or soon can.
-#[must_use]
-pub fn addresses(pods: &[impl AsRef<Pod>]) -> Vec<PodAddress> {
-    let staying = pods.iter().map(AsRef::as_ref).filter(|pod| !is_leaving(pod));
-    staying
-        .map(|pod| PodAddress {
+impl From<&Pod> for WorkerPod {
+    fn from(pod: &Pod) -> Self {
+        let annotations = pod.metadata.annotations.as_ref();
+        Self {
             name: pod.metadata.name.clone().unwrap_or_default(),
             ip: pod.status.as_ref().and_then(|status| status.pod_ip.clone()),
-            ready: is_ready(pod),
-        })
-        .collect()
+            ready: condition(pod, "Ready").is_some_and(|(status, _, _)| status == "True"),
+            leaving: is_leaving(pod),
+            cost: annotations.and_then(|annotations| annotations.get(COST_ANNOTATION).cloned()),
+            trouble: trouble(pod).map(Box::new),
+        }
+    }
 }
 
-/// What keeps the Deployment from making pods at all: a quota, an admission rule, a missing service account.
+/// The workers of pods that are to stay, with what they last said about their lanes.
 #[must_use]
-pub fn deployment_trouble(deployment: &Deployment) -> Option<Trouble> {
-    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
-    let failure =
-        conditions.iter().find(|found| found.type_ == "ReplicaFailure" && found.status == "True")?;
-    Some(Trouble {
-        reason: failure.reason.clone().unwrap_or_else(|| "ReplicaFailure".to_owned()),
-        message: failure.message.clone().unwrap_or_default(),
-    })
-}
-
-/// Names the certificates that its workers have to have, if any.
-#[must_use]
-pub fn certificates(deployment: &Deployment) -> Option<String> {
-    let pods = deployment.spec.as_ref()?.template.metadata.as_ref()?;
-    pods.annotations.as_ref()?.get(CERTIFICATES_ANNOTATION).cloned()
-}
-
-/// True while pods are replaced by ones with another template.
-#[must_use]
-pub fn rolls_out(deployment: &Deployment) -> bool {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-    let Some(status) = &deployment.status else { return wanted > 0 };
-    let unseen = status.observed_generation.unwrap_or(0) < deployment.metadata.generation.unwrap_or(0);
-    let updated = status.updated_replicas.unwrap_or(0);
-    let present = status.replicas.unwrap_or(0);
-    unseen || updated < wanted.min(present) || (present > updated && updated > 0)
+pub fn workers(
+    pods: &[Arc<WorkerPod>],
+    report: impl Fn(&str) -> Option<LanesReport>,
+) -> BTreeMap<String, WorkerState> {
+    let staying = pods.iter().filter(|pod| !pod.leaving);
+    let worker = |pod: &Arc<WorkerPod>| {
+        let trouble = pod.trouble.as_deref().cloned();
+        (pod.name.clone(), WorkerState { ready: pod.ready, trouble, report: report(&pod.name) })
+    };
+    staying.map(worker).collect()
 }
 
 fn is_leaving(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     // Evicted pods stay as Failed until somebody removes them.
     pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded"))
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    condition(pod, "Ready").is_some_and(|(status, _, _)| status == "True")
 }
 
 fn condition<'a>(pod: &'a Pod, name: &str) -> Option<(&'a str, Option<&'a str>, Option<&'a str>)> {
@@ -155,15 +127,14 @@ fn container_trouble(container: &ContainerStatus) -> Option<Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::{Value, json};
 
     use super::*;
 
-    fn pod(name: &str, status: &Value) -> Arc<Pod> {
+    fn pod(name: &str, status: &Value) -> Arc<WorkerPod> {
         let pod = json!({"metadata": {"name": name}, "status": status});
-        Arc::new(serde_json::from_value(pod).expect("a pod"))
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        Arc::new(WorkerPod::from(&pod))
     }
 
     fn container(state: &Value, last: &Value) -> Value {
@@ -214,27 +185,5 @@ mod tests {
                 "ready true -",
             ]
         );
-    }
-
-    #[test]
-    fn a_rollout_lasts_until_every_pod_has_the_new_template() {
-        let deployment = |generation: i64, status: Value| {
-            let object = json!({
-                "metadata": {"generation": generation},
-                "spec": {"replicas": 3, "selector": {}, "template": {}},
-                "status": status,
-            });
-            rolls_out(&serde_json::from_value(object).expect("a deployment"))
-        };
-
-        let found = [
-            deployment(2, json!({"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3})),
-            deployment(2, json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 1})),
-            deployment(2, json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 3})),
-            deployment(2, json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3})),
-            deployment(2, json!({"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1})),
-        ];
-
-        assert_eq!(found, [true, true, true, false, false]);
     }
 }
