@@ -37,6 +37,7 @@ fn the_most_expensive_reports_cost_little() {
         fill(r#"{"uin":1,"x":["#, r#"{"":1},"#, &format!(r#"0],"items":[{last}]}}"#)),
         fill(r#"{"uin":1,"x":["#, "[],", &format!(r#"0],"items":[{last}]}}"#)),
         fill(r#"{"uin":1,"x":["#, "1,", &format!(r#"0],"items":[{last}]}}"#)),
+        fill(r#"{"uin":""#, "\u{7f}", r#""}"#),
         fill(r#"{"uin":1,"role":""#, r"\u0041", &format!(r#"","items":[{last}]}}"#)),
     ];
 

@@ -46,10 +46,18 @@ unsafe impl GlobalAlloc for Counting {
 /// # Panics
 /// If it did.
 pub fn within<T>(most: usize, work: impl FnOnce() -> T) -> T {
+    within_what_it_may(|_| most, work)
+}
+
+/// The same where the limit depends on the result.
+///
+/// # Panics
+/// If it held more.
+pub fn within_what_it_may<T>(most: impl FnOnce(&T) -> usize, work: impl FnOnce() -> T) -> T {
     let before = HELD.get();
     MOST.set(before);
     let result = work();
-    let held = MOST.get() - before;
+    let (held, most) = (MOST.get() - before, most(&result));
     assert!(held <= most.cast_signed(), "{held} bytes at a time, more than {most}");
     result
 }

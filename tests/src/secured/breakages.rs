@@ -134,6 +134,14 @@ impl Table<'_> {
         way.secrets = way.secrets.with_identity("own", identity);
         way
     }
+
+    /// A certificate with the key of another one.
+    fn with_another_key(&self, fields: Value) -> Result<Way> {
+        let (one, other) = (self.stack().authority.client("one")?, self.stack().authority.client("other")?);
+        let mut way = self.showing(fields, &one);
+        way.secrets = way.secrets.with("own", "user.key", other.key);
+        Ok(way)
+    }
 }
 
 impl Way {
@@ -166,9 +174,17 @@ fn name_secrets(spec: &mut Value, row: &str, mut message: String) -> String {
     message
 }
 
+const NO_PASSWORD: &str =
+    "Secret login has no key password and no key user.password; add it, or name another key";
+const NO_PEM: &str = "key ca.crt of Secret authorities has no certificate that can be read; write PEM";
+const ANOTHER_KEY: &str =
+    "key user.key of Secret own does not belong to the certificate in user.crt; write both anew";
 const MISSING: &str = "Secret login does not exist; create it, or correct secretName";
 
-fn of_server(peer: &str, wrong: Wrong) -> (&'static str, String) {
+/// `ca`: the field that says who is trusted.
+fn of_server(peer: &str, wrong: Wrong, ca: &str) -> (&'static str, String) {
+    let trust =
+        format!("is of an authority that is not trusted; put that one's certificate into the Secret of {ca}");
     let (reason, what) = match wrong {
         Wrong::Expired => ("TlsCertificateExpired", "has expired; the server needs a new one"),
         Wrong::NotYet => ("TlsCertificateNotYetValid", "is not valid yet; check the clocks, or wait"),
@@ -176,10 +192,7 @@ fn of_server(peer: &str, wrong: Wrong) -> (&'static str, String) {
             "TlsHostnameMismatch",
             "names another host; use a name that is in it, or give the server one with this name",
         ),
-        Wrong::Authority => (
-            "TlsUnknownAuthority",
-            "is of an authority that is not trusted; put that one's certificate into the Secret of security.tls.ca",
-        ),
+        Wrong::Authority => ("TlsUnknownAuthority", trust.as_str()),
     };
     (reason, format!("the certificate of {peer} {what}"))
 }
@@ -202,11 +215,14 @@ fn expects_tls(peer: &str) -> String {
     format!("{peer} expects TLS on this port; add security.tls, or use its port without TLS")
 }
 
-fn has_no_tls(peer: &str) -> String {
-    format!(
-        "{peer} does not answer in TLS: this port has no TLS; use the one that has, or remove security.tls"
-    )
+fn has_no_tls(peer: &str, remedy: &str) -> String {
+    format!("{peer} does not answer in TLS: this port has no TLS; {remedy}")
 }
+
+/// The end of a message about a port of a broker or a store.
+const ANOTHER_PORT: &str = "use the one that has, or remove security.tls";
+/// Whom brokers and stores are trusted by.
+const CA: &str = "security.tls.ca";
 
 fn no_certificate(peer: &str) -> String {
     format!("{peer} asks for a client certificate; name one in security.tls.certificate")

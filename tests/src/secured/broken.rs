@@ -29,8 +29,9 @@ pub struct Broken {
     stores: Vec<Valkey>,
     /// Asks for certificates of the right authority.
     pub(super) strict: Valkey,
-    /// Of an authority that nobody trusts.
-    pub(super) tokens: TokenEndpoint,
+    tokens: Vec<TokenEndpoint>,
+    /// Its certificate is right, and its tokens are signed by a key that brokers do not know.
+    pub(super) forger: TokenEndpoint,
 }
 
 impl Wrong {
@@ -43,6 +44,10 @@ impl Wrong {
             Self::Host => right.server(&["elsewhere.test"]),
             Self::Authority => strangers.server(&[HOST]),
         }
+    }
+
+    fn at(self) -> usize {
+        Self::ALL.iter().position(|one| *one == self).unwrap_or_default()
     }
 
     /// Its listener: what a client would do after the handshake does not matter.
@@ -60,11 +65,13 @@ impl Broken {
     pub fn start() -> Result<Self> {
         let secure = secure();
         let (right, strangers) = (&secure.authority, Authority::new("stranger")?);
-        let tokens = TokenEndpoint::start(&strangers.server(&[HOST])?)?;
+        let endpoint = |wrong: Wrong| TokenEndpoint::start(&wrong.identity(right, &strangers)?);
+        let tokens = Wrong::ALL.into_iter().map(endpoint).collect::<Result<Vec<_>>>()?;
+        let forger = TokenEndpoint::start(&right.server(&[HOST])?)?;
         let listeners = Wrong::ALL.map(Wrong::listener);
         let kafka = Kafka::start(KafkaOptions {
             heap_megabytes: 192,
-            security: Some(KafkaSecurity::new(right, &listeners, &tokens)?),
+            security: Some(KafkaSecurity::new(right, &listeners, &forger)?),
             ..KafkaOptions::default()
         })?;
         for wrong in Wrong::ALL {
@@ -79,7 +86,7 @@ impl Broken {
             |wrong: Wrong| store(wrong.identity(right, &strangers)?, ClientCertificates::Unasked);
         let stores = Wrong::ALL.into_iter().map(wrong_store).collect::<Result<_>>()?;
         let strict = store(right.server(&[HOST])?, ClientCertificates::Required)?;
-        Ok(Self { secure, strangers, kafka, stores, strict, tokens })
+        Ok(Self { secure, strangers, kafka, stores, strict, tokens, forger })
     }
 
     /// `HOST:PORT` of a broker whose certificate is wrong.
@@ -89,7 +96,11 @@ impl Broken {
 
     /// The same of a store.
     pub(super) fn store(&self, wrong: Wrong) -> Result<String> {
-        let at = Wrong::ALL.iter().position(|one| *one == wrong).unwrap_or_default();
-        self.stores[at].tls_address()
+        self.stores[wrong.at()].tls_address()
+    }
+
+    /// The URL of a token endpoint.
+    pub(super) fn tokens(&self, wrong: Wrong) -> String {
+        self.tokens[wrong.at()].token_url()
     }
 }

@@ -15,3 +15,4 @@ mod same;
 mod secrets;
 mod secure;
 mod storm;
+mod users;

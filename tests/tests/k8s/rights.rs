@@ -52,7 +52,7 @@ const PIPELINES: [(&str, &str, &str); 24] = [
     ("pods", "watch", "workers are not seen"),
     ("pods", "patch", "workers are not removed"),
     ("events", "create", "nothing is told"),
-    ("secrets", "get", "secrets are not read"),
+    ("secrets", "get", "secrets are not read: SecretForbidden"),
 ];
 
 const LEASES: [(&str, &str, &str); 4] = [
@@ -146,8 +146,9 @@ async fn missing(bed: &Bed, proxy: &ApiProxy) -> Result<Option<String>> {
     if !looked_at("q").await {
         return said("a new pipeline is not seen");
     }
-    if !is_secret_asked_for(bed).await? {
-        return said("secrets are not read");
+    let secret = of_absent_secret(bed).await?;
+    if secret != "SecretMissing" {
+        return said(&format!("secrets are not read: {secret}"));
     }
     if let Some(kind) = written_again(bed, proxy).await? {
         return Ok(Some(format!("{kind} are written again and again")));
@@ -164,15 +165,15 @@ async fn missing(bed: &Bed, proxy: &ApiProxy) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Whether the operator finds out that a Secret does not exist.
-async fn is_secret_asked_for(bed: &Bed) -> Result<bool> {
+/// The reason that a pipeline is given whose Secret does not exist.
+async fn of_absent_secret(bed: &Bed) -> Result<String> {
     let absent = json!({"password": {"secretName": "absent"}});
     bed.create("s", |spec| spec["store"]["security"] = absent).await?;
-    let reason = eventually("a status", LIMIT, async || {
+    eventually("a status", LIMIT, async || {
         let object = bed.pipelines().get("s").await?;
         Ok(condition(&object, "StoreAvailable").map(|store| store.reason.clone()))
-    });
-    Ok(reason.await.is_ok_and(|reason| reason == "SecretMissing"))
+    })
+    .await
 }
 
 /// Waits for each child, in the order in which they are written; the first that does not come.

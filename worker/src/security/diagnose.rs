@@ -13,8 +13,31 @@ use super::{SecurityError, TlsMaterial, tls};
 
 /// For each step of a try.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Names who is trusted, in both `source` and `store`.
-const CA: &str = "security.tls.ca";
+
+/// What somebody changes in a pipeline where a handshake with such a peer fails.
+pub(crate) struct Remedies {
+    /// The field that names who is trusted.
+    ca: &'static str,
+    /// The peer does not speak TLS.
+    no_tls: &'static str,
+    /// It wants to see a certificate.
+    certificate: &'static str,
+}
+
+/// Of brokers and stores.
+pub(crate) const SERVER: Remedies = Remedies {
+    ca: "security.tls.ca",
+    no_tls: "use the one that has, or remove security.tls",
+    certificate: "name one in security.tls.certificate",
+};
+
+/// Of the endpoint of an authorization server.
+pub(crate) const TOKEN_ENDPOINT: Remedies = Remedies {
+    ca: "security.sasl.oauth.ca",
+    no_tls: "correct tokenEndpoint",
+    certificate: "take an endpoint that asks for none",
+};
+
 /// With TLS 1.3 a server says only after the handshake what it thinks of our certificate.
 const AFTERTHOUGHT: Duration = Duration::from_millis(500);
 
@@ -37,35 +60,34 @@ pub fn diagnose(peer: &str, material: Option<&TlsMaterial>) -> Option<SecurityEr
             stream.get_ref().set_read_timeout(Some(AFTERTHOUGHT)).ok()?;
             match stream.ssl_read(&mut [0]) {
                 Err(error) if error.ssl_error().is_some() => {
-                    Some(refused(peer, &error, X509VerifyResult::OK, material, CA))
+                    Some(refused(peer, &error, X509VerifyResult::OK, material, &SERVER))
                 }
                 Ok(_) | Err(_) => None,
             }
         }
         Err(HandshakeError::Failure(failed)) => {
-            Some(refused(peer, failed.error(), failed.ssl().verify_result(), material, CA))
+            Some(refused(peer, failed.error(), failed.ssl().verify_result(), material, &SERVER))
         }
         Err(HandshakeError::SetupFailure(_) | HandshakeError::WouldBlock(_)) => None,
     }
 }
 
-/// What a failed handshake with `peer` means; `verified` is what became of the server's certificate, `ca` the field that names who is
-/// trusted.
+/// What a failed handshake with `peer` means; `verified` is what became of the server's certificate.
 pub(crate) fn refused(
     peer: &str,
     error: &Error,
     verified: X509VerifyResult,
     material: &TlsMaterial,
-    ca: &str,
+    remedies: &Remedies,
 ) -> SecurityError {
     if verified != X509VerifyResult::OK {
-        return of_certificate(peer, verified, ca);
+        return of_certificate(peer, verified, remedies.ca);
     }
     let said = error.ssl_error().map(tls::said).unwrap_or_default();
     let (reason, message) = if said.contains("alert") {
-        ("ClientCertificateRefused", of_alert(peer, &said, material.own.is_some()))
+        ("ClientCertificateRefused", of_alert(peer, &said, material.own.is_some(), remedies))
     } else if said.is_empty() || is_no_tls(&said) {
-        return no_tls(peer);
+        return no_tls(peer, remedies);
     } else {
         ("TlsFailed", format!("no TLS connection to {peer}: {said}"))
     };
@@ -73,10 +95,8 @@ pub(crate) fn refused(
 }
 
 /// A port without TLS.
-pub(crate) fn no_tls(peer: &str) -> SecurityError {
-    let message = format!(
-        "{peer} does not answer in TLS: this port has no TLS; use the one that has, or remove security.tls"
-    );
+pub(crate) fn no_tls(peer: &str, remedies: &Remedies) -> SecurityError {
+    let message = format!("{peer} does not answer in TLS: this port has no TLS; {}", remedies.no_tls);
     SecurityError::new("TlsNotOffered", message)
 }
 
@@ -110,11 +130,11 @@ fn of_certificate(peer: &str, verified: X509VerifyResult, ca: &str) -> SecurityE
 }
 
 /// `shown`: it has seen a certificate of ours.
-fn of_alert(peer: &str, said: &str, shown: bool) -> String {
+fn of_alert(peer: &str, said: &str, shown: bool, remedies: &Remedies) -> String {
     // OpenSSL's releases differ in what stands before.
     let said = said.split_once("alert ").map_or(said, |(_, alert)| alert);
     if !shown {
-        format!("{peer} asks for a client certificate; name one in security.tls.certificate")
+        format!("{peer} asks for a client certificate; {}", remedies.certificate)
     } else if said.contains("expired") {
         format!("{peer} finds our certificate expired; write a new one, and check the clocks")
     } else if said.contains("unknown ca") {

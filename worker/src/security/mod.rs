@@ -10,7 +10,7 @@ mod token;
 
 pub use credentials::{KafkaCredentials, Login, StoreCredentials};
 pub use diagnose::diagnose;
-pub(crate) use diagnose::{host, no_tls, refused};
+pub(crate) use diagnose::{SERVER, host, no_tls, refused};
 pub use secrets::{Directory, Secrets, Sensitive, missing};
 pub use tls::TlsMaterial;
 pub use token::{OAuthClient, Token, Tokens};

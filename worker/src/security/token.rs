@@ -99,7 +99,7 @@ async fn fetch(client: &OAuthClient) -> Result<Token, SecurityError> {
     let mut stream = SslStream::new(ssl, stream).map_err(|error| unreachable(&error))?;
     if let Err(error) = Pin::new(&mut stream).connect().await {
         let verified = stream.ssl().verify_result();
-        return Err(diagnose::refused(&peer, &error, verified, &client.tls, "security.sasl.oauth.ca"));
+        return Err(diagnose::refused(&peer, &error, verified, &client.tls, &diagnose::TOKEN_ENDPOINT));
     }
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

@@ -168,7 +168,7 @@ impl Connector {
         let mut stream = ssl.map_err(|error| SecurityError::new("TlsFailed", error.to_string()))?;
         if let Err(error) = Pin::new(&mut stream).connect().await {
             let verified = stream.ssl().verify_result();
-            return Err(security::refused(address, &error, verified, tls, "security.tls.ca").into());
+            return Err(security::refused(address, &error, verified, tls, &security::SERVER).into());
         }
         self.log_in(stream, &credentials).await
     }
@@ -240,7 +240,7 @@ impl Connector {
         let address = &self.0.address;
         let encrypts = self.0.security.tls.is_some();
         match tokio::time::timeout(CONNECT_TIMEOUT, answers_in_clear(address)).await {
-            Ok(Ok(true)) if encrypts => security::no_tls(address).into(),
+            Ok(Ok(true)) if encrypts => security::no_tls(address, &security::SERVER).into(),
             _ => StoreError::Silent { seconds: CONNECT_TIMEOUT.as_secs() },
         }
     }

@@ -90,7 +90,7 @@ impl Table<'_> {
         let names = ["broker-expired", "broker-not-yet", "broker-elsewhere", "broker-unknown-authority"];
         for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
             let peer = self.servers.kafka(wrong)?;
-            let (reason, message) = of_server(&peer, wrong);
+            let (reason, message) = of_server(&peer, wrong, CA);
             let way = self.trusting(json!({"bootstrapServers": peer}));
             self.source(name, way, reason, message);
         }
@@ -99,7 +99,7 @@ impl Table<'_> {
         self.source("plain-to-tls", plain, "TlsRequired", expects_tls(&peer));
         let peer = self.stack().kafka.bootstrap();
         let way = self.trusting(json!({"bootstrapServers": peer}));
-        self.source("tls-to-plain", way, "TlsNotOffered", has_no_tls(&peer));
+        self.source("tls-to-plain", way, "TlsNotOffered", has_no_tls(&peer, ANOTHER_PORT));
         Ok(())
     }
 
@@ -121,12 +121,8 @@ impl Table<'_> {
             let (reason, message) = out_of_date("own", validity);
             self.source(name, way, reason, message);
         }
-        let (one, other) = (self.stack().authority.client("one")?, self.stack().authority.client("other")?);
-        let mut way = self.showing(at(), &one);
-        way.secrets = way.secrets.with("own", "user.key", other.key);
-        let message =
-            "key user.key of Secret own does not belong to the certificate in user.crt; write both anew";
-        self.source("another-key", way, "SecretInvalid", message.to_owned());
+        let way = self.with_another_key(at())?;
+        self.source("another-key", way, "SecretInvalid", ANOTHER_KEY.to_owned());
         Ok(())
     }
 
@@ -141,12 +137,7 @@ impl Table<'_> {
         let none = Secrets::default;
         let rows = [
             ("secret-missing", none(), "SecretMissing", MISSING),
-            (
-                "key-missing",
-                none().with("login", "pass", "word"),
-                "SecretKeyMissing",
-                "Secret login has no key password and no key user.password; add it, or name another key",
-            ),
+            ("key-missing", none().with("login", "pass", "word"), "SecretKeyMissing", NO_PASSWORD),
             (
                 "value-empty",
                 none().with("login", "password", "\n"),
@@ -165,8 +156,7 @@ impl Table<'_> {
         }
         let mut way = self.trusting(json!({"bootstrapServers": "127.0.0.1:1"}));
         way.secrets = way.secrets.with("authorities", "ca.crt", "no certificate");
-        let message = "key ca.crt of Secret authorities has no certificate that can be read; write PEM";
-        self.source("no-pem", way, "SecretInvalid", message.to_owned());
+        self.source("no-pem", way, "SecretInvalid", NO_PEM.to_owned());
     }
 
     pub(super) fn tokens(&mut self) -> Result<()> {
@@ -179,20 +169,47 @@ impl Table<'_> {
         );
         self.source("token-refused", way, "TokenRefused", message);
 
-        let mut way = kafka_way(self.stack(), listener)?;
-        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!("https://127.0.0.1:1/token");
+        let way = self.with_tokens_from("https://127.0.0.1:1/token")?;
         let message =
             "no token from https://127.0.0.1:1/token: Connection refused (os error 111); check tokenEndpoint";
         self.source("token-endpoint-away", way, "TokenEndpointUnreachable", message.to_owned());
 
-        let mut way = kafka_way(self.stack(), listener)?;
-        let endpoint = self.servers.tokens.token_url();
-        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!(endpoint);
-        let peer = endpoint.trim_start_matches("https://").split('/').next().unwrap_or_default();
+        let names = [
+            "token-endpoint-expired",
+            "token-endpoint-not-yet",
+            "token-endpoint-elsewhere",
+            "token-endpoint-distrusted",
+        ];
+        for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
+            let endpoint = self.servers.tokens(wrong);
+            let (reason, message) = of_server(&peer_of(&endpoint), wrong, "security.sasl.oauth.ca");
+            let way = self.with_tokens_from(&endpoint)?;
+            self.source(name, way, reason, message);
+        }
+        let peer = self.stack().kafka.bootstrap();
+        let way = self.with_tokens_from(&format!("https://{peer}/token"))?;
+        let message = has_no_tls(&peer, "correct tokenEndpoint");
+        self.source("token-endpoint-plain", way, "TlsNotOffered", message);
+
+        let way = self.with_tokens_from(&self.servers.forger.token_url())?;
+        let client = way.user.clone().unwrap_or_default();
+        self.servers.forger.register(&client, "the secret: 100% & more");
+        let peer = self.stack().kafka.secure_bootstrap(listener)?;
         let message = format!(
-            "the certificate of {peer} is of an authority that is not trusted; put that one's certificate into the Secret of security.sasl.oauth.ca"
+            "{peer} does not let in client {client} ({{\"status\":\"invalid_token\"}}); see which issuer, audience and scope it expects of tokens"
         );
-        self.source("token-endpoint-distrusted", way, "TlsUnknownAuthority", message);
+        self.source("token-forged", way, "AuthenticationFailed", message);
         Ok(())
     }
+
+    fn with_tokens_from(&self, endpoint: &str) -> Result<Way> {
+        let mut way = kafka_way(self.stack(), Listener::OAuthBearer)?;
+        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!(endpoint);
+        Ok(way)
+    }
+}
+
+/// The host and port of a URL.
+fn peer_of(url: &str) -> String {
+    url.trim_start_matches("https://").split('/').next().unwrap_or_default().to_owned()
 }

@@ -72,7 +72,7 @@ impl Table<'_> {
         let names = ["store-expired", "store-not-yet", "store-elsewhere", "store-unknown-authority"];
         for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
             let peer = self.servers.store(wrong)?;
-            let (reason, message) = of_server(&peer, wrong);
+            let (reason, message) = of_server(&peer, wrong, CA);
             let way = self.trusting(json!({"addresses": [peer]}));
             self.store(name, way, reason, message);
         }
@@ -82,17 +82,23 @@ impl Table<'_> {
         self.store("store-plain-to-tls", plain, "TlsRequired", expects_tls(&peer));
         let plain = self.servers.strict.address();
         let way = self.trusting(json!({"addresses": [plain]}));
-        self.store("store-tls-to-plain", way, "TlsNotOffered", has_no_tls(&plain));
+        self.store("store-tls-to-plain", way, "TlsNotOffered", has_no_tls(&plain, ANOTHER_PORT));
         let way = self.trusting(at());
         self.store("store-no-certificate", way, "ClientCertificateRefused", no_certificate(&peer));
         let way = self.showing(at(), &self.servers.strangers.client("stranger")?);
         let message =
             format!("{peer} does not trust the authority of our certificate; take one that it knows");
         self.store("store-strange-certificate", way, "ClientCertificateRefused", message);
-        let identity = self.stack().authority.sign(&Subject::client("user").valid(Validity::Expired))?;
-        let way = self.showing(at(), &identity);
-        let (reason, message) = out_of_date("own", Validity::Expired);
-        self.store("store-own-expired", way, reason, message);
+        for (name, validity) in
+            [("store-own-expired", Validity::Expired), ("store-own-not-yet", Validity::NotYet)]
+        {
+            let identity = self.stack().authority.sign(&Subject::client("user").valid(validity))?;
+            let way = self.showing(at(), &identity);
+            let (reason, message) = out_of_date("own", validity);
+            self.store(name, way, reason, message);
+        }
+        let way = self.with_another_key(at())?;
+        self.store("store-another-key", way, "SecretInvalid", ANOTHER_KEY.to_owned());
         Ok(())
     }
 
@@ -107,10 +113,25 @@ impl Table<'_> {
                 "SecretInvalid",
                 "key password of Secret login is empty; fill it",
             ),
+            (
+                "store-key-missing",
+                Secrets::default().with("login", "pass", "word"),
+                "SecretKeyMissing",
+                NO_PASSWORD,
+            ),
+            (
+                "store-value-binary",
+                Secrets::default().with("login", "password", [0xff, 0xfe]),
+                "SecretInvalid",
+                "key password of Secret login is not UTF-8 text; write the text itself, Kubernetes alone adds base64",
+            ),
         ];
         for (name, secrets, reason, message) in rows {
             self.store(name, Way::new(fields.clone(), secrets), reason, message.to_owned());
         }
+        let mut way = self.trusting(json!({"addresses": [address]}));
+        way.secrets = way.secrets.with("authorities", "ca.crt", "no certificate");
+        self.store("store-no-pem", way, "SecretInvalid", NO_PEM.to_owned());
         Ok(())
     }
 }
