@@ -1,7 +1,9 @@
 //! Follows the Secrets of a running worker: what can be taken without a restart is taken.
 //!
 //! The Kafka client takes a new password for its next connections, but reads certificates and keys only when it is made: for those
-//! the operator starts workers anew, one after the other. The store's connections read everything when they are made.
+//! the operator starts workers anew, one after the other. A worker that Kafka has never let in ends by itself, to be started again: if it
+//! began while its Secret was wrong for a while, the operator finds the certificates that it knows. The store's connections read
+//! everything when they are made.
 
 use std::time::Duration;
 
@@ -31,6 +33,13 @@ pub(crate) async fn follow(worker: Worker, outbox: KafkaOutbox, secrets: Directo
             Ok(credentials) => {
                 told = None;
                 take(&worker, &outbox, &credentials);
+                if !worker.access.is_reached() && credentials.tls != worker.access.credentials().tls {
+                    tracing::warn!(
+                        "Kafka has not let this worker in, and its certificates are new: it ends, to be started with them"
+                    );
+                    stop.cancel();
+                    return;
+                }
             }
             Err(error) if told.as_ref() != Some(&error) => {
                 let SecurityError { reason, message } = &error;

@@ -10,6 +10,7 @@ use plaudit_crds::AchievementPipeline;
 use plaudit_tests::fleet::{Fleet, Settings};
 use plaudit_tests::scene::{Scene, rough_mix};
 use plaudit_tests::secured::{kafka_rights, kafka_way, kafka_ways, store_ways};
+use plaudit_tests::stack::certificates::Authority;
 use plaudit_tests::stack::{Listener, secure, unique_name, until};
 use serde_json::json;
 
@@ -59,6 +60,33 @@ fn a_worker_waits_for_a_secret_that_comes_after_it() -> Result<()> {
 
     scene.assert_exact()?;
     worker.stop()
+}
+
+#[test]
+fn a_worker_that_kafka_never_let_in_ends_once_its_certificates_are_others() -> Result<()> {
+    let stack = secure();
+    let directory = tempfile::tempdir()?;
+    let mut scene = Scene::new((&stack.kafka, &stack.store), "again", 1, |_| ())?;
+    let kafka = kafka_way(stack, Listener::ScramSha512)?;
+    let [store, ..] = store_ways(stack, &scene.config.store.key_prefix)?;
+    configure(&mut scene.config, (&kafka, &store), directory.path())?;
+    scene.load(rough_mix(74, 100), 500, 0.0)?;
+    let strangers = Authority::new("stranger")?.pem();
+    kafka.secrets.clone().with("authorities", "ca.crt", strangers).write(directory.path())?;
+
+    let mut worker = scene.spawn_worker(&scene.config, "none")?;
+    let said = r#"reason="TlsUnknownAuthority""#;
+    until("the worker to be kept out", LIMIT, || Ok(worker.log().contains(said).then_some(())))?;
+    kafka.secrets.write(directory.path())?;
+    until("its end", LIMIT, || Ok((!worker.is_running()).then_some(())))?;
+    let log = worker.log();
+    let ended = worker.end()?;
+    let next = scene.start_worker()?;
+    scene.wait_until_committed(LIMIT).with_context(|| next.log())?;
+
+    ensure!(ended.success() && log.contains("it ends, to be started with them"), "{ended}: {log}");
+    scene.assert_exact()?;
+    next.stop()
 }
 
 #[test]

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use nix::sys::signal::Signal;
 use plaudit::pipeline;
 use plaudit::snapshot::{Snapshot, WorkerView};
 use plaudit_crds::AchievementPipeline;
-use plaudit_tests::fleet::{Fleet, Settings};
+use plaudit_tests::fleet::{self, Fleet, Settings};
 use plaudit_tests::scene::{Scene, achievements, rough_mix};
 use plaudit_tests::secured::{kafka_rights, store_rules};
 use plaudit_tests::stack::certificates::Authority;
@@ -208,6 +209,32 @@ impl<'a> Line<'a> {
         ensure!(most_draining.get() <= 1, "{} workers ended at once", most_draining.get());
         self.pids = pids(&seen);
         self.note("other workers");
+        self.works("SourceAvailable")
+    }
+
+    /// A worker ends without a word, and the one that takes its place does not get in.
+    pub(super) fn lose_worker(&mut self) -> Result<()> {
+        let lost = self.pids.pop_first().context("a worker")?;
+        fleet::signal(lost, Signal::SIGKILL)?;
+        let survivors = self.pids.clone();
+        let is_new =
+            |worker: &WorkerView| worker.pid.is_some_and(|pid| pid != lost && !survivors.contains(&pid));
+        let seen = self.fleet.wait_for("another worker", LIMIT, |seen| seen.workers.iter().any(is_new))?;
+        let new = seen.workers.iter().find(|worker| is_new(worker)).context("a new worker")?;
+        until("it to be kept out", LIMIT, || {
+            Ok(self.fleet.worker_log(&new.name).contains("Kafka does not let us in").then_some(()))
+        })?;
+        self.note("another worker");
+        ensure!(pids(&seen).is_superset(&self.pids), "not only one worker ended: {:#?}", seen.workers);
+        Ok(())
+    }
+
+    /// All workers are ready, and those that were before are still there.
+    pub(super) fn is_whole_again(&mut self) -> Result<()> {
+        let seen = self.fleet.wait_for("all workers to be ready", LIMIT, is_complete)?;
+        ensure!(pids(&seen).is_superset(&self.pids), "more workers ended than one: {:#?}", seen.workers);
+        self.pids = pids(&seen);
+        self.note("whole again");
         self.works("SourceAvailable")
     }
 

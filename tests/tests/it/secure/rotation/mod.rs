@@ -147,6 +147,11 @@ fn certificates_of_kafka_replace_one_worker_after_the_other() -> Result<()> {
         line.write("ca", &[("ca.crt", &Authority::new("stranger")?.pem())])?;
         line.refuses("SourceAvailable", "TlsUnknownAuthority")?;
 
+        // the certificates are those of the other workers again, which therefore need not be replaced
+        line.lose_worker()?;
+        line.write("ca", &[("ca.crt", &old.pem())])?;
+        line.is_whole_again()?;
+
         line.write("ca", &[("ca.crt", &bundle(&[old, &new]))])?;
         line.replaces_workers()?;
         servers.kafka.set_identity(Listener::MutualTls, &new.server(&[HOST])?)?;
