@@ -1,6 +1,7 @@
 # Plaudit's images: docker build --target operator|worker. tools/image makes the same without an engine; tools/image-root says what is in them.
-# Not run where it was written, which has no engine; tools/image and its checks were. BASE has the Rust of rust-toolchain.toml.
-ARG BASE=rust:1.95.0-slim-bookworm
+# Not run where it was written, which has no engine; tools/image and its checks were. BASE has the Rust of rust-toolchain.toml; the digest is
+# that of the index of all architectures (docker buildx imagetools inspect).
+ARG BASE=rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082
 ARG VERSION=dev
 
 FROM ${BASE} AS build

@@ -33,3 +33,17 @@ fn chart_and_quick_start_have_the_version_of_the_programs() {
 
     assert_eq!(versions, [Some(env!("CARGO_PKG_VERSION")); 3]);
 }
+
+#[test]
+fn images_are_built_by_the_toolchain_of_the_checks_from_a_base_that_nobody_can_exchange() {
+    let root = chart::folder().join("../..");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+    let (toolchain, dockerfile) = (read("rust-toolchain.toml"), read("Dockerfile"));
+    let channel = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap();
+
+    let base = dockerfile.lines().find_map(|line| line.strip_prefix("ARG BASE=rust:")).unwrap();
+
+    let (tag, digest) = base.split_once("@sha256:").expect("a digest");
+    assert!(tag.starts_with(channel.trim_matches('"')), "{tag} has not Rust {channel}");
+    assert!(digest.len() == 64 && digest.bytes().all(|digit| digit.is_ascii_hexdigit()), "{digest}");
+}
