@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
+use plaudit_tests::canary;
 use plaudit_tests::chart::{self, Helm, KUBE_VERSION};
 use serde_json::Value;
 
@@ -48,6 +49,25 @@ fn what_a_cluster_takes_is_built_by_whoever_asks_and_run_by_root() -> Result<()>
             "sudo -E env PATH=PATH HOME=/home/somebody /target/debug/plaudit-tests cluster status",
         ]
     );
+    Ok(())
+}
+
+#[test]
+fn a_password_in_what_the_tests_say_is_found() -> Result<()> {
+    let folder = chart::scratch()?;
+    let found = |text: &str| -> Result<bool> {
+        let file = folder.join("said");
+        fs::write(&file, text)?;
+        let mut command = Command::new(format!("{ROOT}/tools/find-secrets"));
+        Ok(!command.arg(file).output()?.status.success())
+    };
+    let password = canary::password("said");
+    let encoded = openssl::base64::encode_block(format!("user:{password}").as_bytes());
+
+    let found =
+        [found("running 7 tests")?, found(&format!("x\nwith {password}"))?, found(&format!("x\n{encoded}"))?];
+
+    assert_eq!(found, [false, true, true]);
     Ok(())
 }
 
