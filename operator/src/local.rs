@@ -179,6 +179,9 @@ impl Runner {
     }
 
     fn start_worker(&mut self, index: u32) {
+        // It reads them itself, now.
+        let credentials = Credentials::read(self.look.pipeline(), &self.secrets);
+        self.find_certificates(&credentials);
         let name = worker_name(index);
         match Process::start(
             &self.worker_binary,
@@ -202,6 +205,12 @@ impl Runner {
                     self.now(),
                 );
             }
+        }
+    }
+
+    fn find_certificates(&mut self, credentials: &Credentials) {
+        if let Ok(found) = &credentials.source {
+            self.found_certificates = certificates(found);
         }
     }
 
@@ -274,9 +283,7 @@ impl Runner {
         let source =
             LagWatch::look(&mut self.lag, &self.monitors, self.look.pipeline(), &credentials.source, |_| ());
         self.certificates = self.lag.as_ref().and_then(|watch| certificates(watch.credentials()));
-        if let Ok(found) = &credentials.source {
-            self.found_certificates = certificates(found);
-        }
+        self.find_certificates(&credentials);
         let sources = Sources { source, store_trouble: credentials.store_trouble() };
         let snapshot = self.look.take(sources, &self.fleet, &self.answers, self.now());
         self.renew();

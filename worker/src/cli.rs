@@ -129,6 +129,7 @@ async fn run(args: Args, config: WorkerConfig, mutation: Mutation) -> anyhow::Re
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
         result = &mut ended => return result.context("the poll thread is gone")?.context("kafka"),
     }
     tracing::info!("stopping: finishing batches, committing, leaving the group");

@@ -79,6 +79,11 @@ impl Known {
         lock(&self.memories).entry(uid.to_owned()).or_default().clone()
     }
 
+    /// False once a pipeline is gone.
+    pub fn remembers(&self, uid: &str) -> bool {
+        lock(&self.memories).contains_key(uid)
+    }
+
     /// Forgets a pipeline, so that its lag is no longer watched; gives the pipelines that waited for it.
     pub fn forget(&self, uid: &str) -> Vec<String> {
         let gone = lock(&self.memories).remove(uid);

@@ -27,11 +27,12 @@ pub(super) fn lag(
     })
 }
 
-/// The certificates that workers have to have: new ones only once they have worked, so that they replace no worker in vain.
+/// The certificates that workers have to have: new ones only once they have worked, so that they replace no worker in vain, not even by
+/// an operator that has just started.
 pub(super) fn certificates(memory: &Memory, workload: Option<&Workload>) -> Option<String> {
     match &memory.lag {
-        Some(watch) => security::certificates(watch.credentials()),
-        // Nothing that can be used was found yet: what runs stays.
-        None => workload.and_then(|workload| workload.certificates.clone()),
+        Some(watch) if watch.is_proven() || workload.is_none() => security::certificates(watch.credentials()),
+        // Nothing that works was found yet: what runs stays.
+        Some(_) | None => workload.and_then(|workload| workload.certificates.clone()),
     }
 }

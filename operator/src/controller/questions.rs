@@ -37,6 +37,8 @@ pub(super) struct Question {
 pub(super) struct Talk {
     /// The last question.
     pub asked: Option<Question>,
+    /// There is no answer to it yet, nor silence for long enough.
+    pub is_open: bool,
     /// The last answer.
     pub report: Option<Box<LanesReport>>,
 }
@@ -49,6 +51,7 @@ pub(super) fn due(
     now: Duration,
 ) -> Vec<Arc<WorkerPod>> {
     let asked = |pod: &WorkerPod| talks.get(&pod.name).and_then(|talk| talk.asked);
+    let is_open = |pod: &WorkerPod| talks.get(&pod.name).is_some_and(|talk| talk.is_open);
     let recovered = |pod: &&Arc<WorkerPod>| asked(pod).is_some_and(|question| !question.ready);
     let waits = |pod: &WorkerPod, period: Duration| {
         asked(pod).is_none_or(|question| now.saturating_sub(question.at) >= period)
@@ -64,7 +67,7 @@ pub(super) fn due(
             ready.into_iter().min_by_key(|pod| (asked(pod).map(|question| question.at), pod.name.clone())),
         );
     }
-    due.into_iter().take(MOST_A_LOOK).cloned().collect()
+    due.into_iter().filter(|pod| !is_open(pod)).take(MOST_A_LOOK).cloned().collect()
 }
 
 /// Asks pods in the background and wakes their pipeline.
@@ -105,6 +108,7 @@ fn address(ip: &str) -> String {
 /// Takes an answer; true if it says something new about lanes. A pod that does not answer says nothing any more.
 fn note(memory: &mut Memory, pod: &str, report: Option<LanesReport>) -> bool {
     let talk = memory.talks.entry(pod.to_owned()).or_default();
+    talk.is_open = false;
     let before = std::mem::replace(&mut talk.report, report.map(Box::new));
     before.map(|report| report.lanes) != talk.report.as_ref().map(|report| report.lanes.clone())
 }
@@ -130,7 +134,7 @@ mod tests {
         let asked = |pairs: &[(&str, u64, bool)]| {
             let talk = |at: u64, ready| {
                 let asked = Some(Question { at: Duration::from_secs(at), ready });
-                Talk { asked, report: None }
+                Talk { asked, ..Talk::default() }
             };
             pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), talk(*at, *ready))).collect()
         };
@@ -148,6 +152,9 @@ mod tests {
             due(asked(&[("a", 0, false), ("b", 0, false), ("c", 0, false)]), 1),
         ];
 
+        let mut open: BTreeMap<String, Talk> = asked(&[("c", 0, false)]);
+        open.entry("c".to_owned()).or_default().is_open = true;
+        assert_eq!(due(open, 60), ["a"], "nobody is asked twice at a time");
         assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"], vec!["a", "b"]]);
     }
 }

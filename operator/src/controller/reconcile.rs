@@ -60,6 +60,10 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
     };
     let result = ended.as_ref().map_or(ReconcileResult::Error, |(result, _)| *result);
     metrics.reconciled(result, context.now().saturating_sub(begin));
+    if !context.known.remembers(&uid) {
+        // It went meanwhile, and so did what was told of it.
+        metrics.forget(&meta.namespace.clone().unwrap_or_default(), &meta.name.clone().unwrap_or_default());
+    }
     let (_, again) = ended?;
     let mut memory = lock(&memory);
     memory.failures = 0;
@@ -70,7 +74,11 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
 /// When a pipeline is looked at again after a look that failed.
 #[allow(clippy::needless_pass_by_value)] // the signature is the runtime's
 pub(super) fn after_error(object: Arc<Guarded>, error: &ApplyError, context: Arc<Context>) -> Action {
-    let memory = context.known.memory(object.meta().uid.as_deref().unwrap_or_default());
+    let uid = object.meta().uid.as_deref().unwrap_or_default();
+    if !context.known.remembers(uid) {
+        return Action::await_change();
+    }
+    let memory = context.known.memory(uid);
     let mut memory = lock(&memory);
     let wait = FIRST_RETRY.saturating_mul(1 << memory.failures.min(10)).min(LONGEST_RETRY);
     memory.failures += 1;
@@ -141,8 +149,8 @@ impl Look<'_> {
         memory.talks.retain(|name, _| pods.iter().any(|pod| pod.name == *name));
         let due = questions::due(&pods, &memory.talks, now);
         for pod in &due {
-            let asked = Some(Question { at: now, ready: pod.ready });
-            memory.talks.entry(pod.name.clone()).or_default().asked = asked;
+            let talk = memory.talks.entry(pod.name.clone()).or_default();
+            (talk.asked, talk.is_open) = (Some(Question { at: now, ready: pod.ready }), true);
         }
         asker.ask(reference, self.memory, due);
         if memory.replicas.is_none() {

@@ -75,7 +75,7 @@ pub(super) struct Shown<K: Child> {
     pub facts: K::Facts,
     /// The name of its pipeline.
     pipeline: Option<Box<str>>,
-    /// All of it but its status.
+    /// All of it but its status and who manages which field.
     json: Box<str>,
     kind: PhantomData<fn() -> K>,
 }

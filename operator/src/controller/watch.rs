@@ -9,6 +9,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::core::ObjectMeta;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Event, watcher};
@@ -126,7 +127,7 @@ impl Pods {
                 let mut touched: BTreeSet<String> = BTreeSet::new();
                 let mut refs: Vec<_> = all.keys().cloned().collect();
                 all.clear();
-                for (pipeline, pod) in listed.drain(..) {
+                for (pipeline, pod) in std::mem::take(listed) {
                     refs.push(pipeline.clone());
                     all.entry(pipeline).or_default().insert(pod.name.clone(), Arc::new(pod));
                 }
@@ -135,23 +136,32 @@ impl Pods {
                 refs
             }
             Event::Apply(pod) => {
-                let Some((pipeline, pod)) = owned(&pod) else { return Vec::new() };
-                lock(&self.of).entry(pipeline.clone()).or_default().insert(pod.name.clone(), Arc::new(pod));
-                vec![pipeline]
-            }
-            Event::Delete(pod) => {
-                let Some(pipeline) = owner(&pod) else { return Vec::new() };
                 let mut all = lock(&self.of);
-                if let Some(pods) = all.get_mut(&pipeline) {
-                    pods.remove(&pod.name_any());
-                    if pods.is_empty() {
-                        all.remove(&pipeline);
-                    }
+                let new = owned(&pod);
+                let stays = new.as_ref().is_some_and(|(pipeline, pod)| {
+                    all.get(pipeline).is_some_and(|pods| pods.contains_key(&pod.name))
+                });
+                // Whoever takes the annotation away, or writes another one, takes the pod from its pipeline.
+                let mut touched = if stays { Vec::new() } else { remove(&mut all, &pod) };
+                if let Some((pipeline, pod)) = new {
+                    all.entry(pipeline.clone()).or_default().insert(pod.name.clone(), Arc::new(pod));
+                    touched.push(pipeline);
                 }
-                vec![pipeline]
+                touched
             }
+            Event::Delete(pod) => remove(&mut lock(&self.of), &pod),
         }
     }
+}
+
+/// Removes a pod, whosever it was; gives its pipeline.
+fn remove(all: &mut HashMap<ObjectRef<Guarded>, Named>, pod: &Pod) -> Vec<ObjectRef<Guarded>> {
+    let (namespace, name) = (pod.namespace(), pod.name_any());
+    let beside = all.iter_mut().filter(|(pipeline, _)| pipeline.namespace == namespace);
+    let removed = beside.filter_map(|(pipeline, pods)| pods.remove(&name).map(|_| pipeline.clone()));
+    let touched = removed.collect();
+    all.retain(|_, pods| !pods.is_empty());
+    touched
 }
 
 struct Watches<'a> {
@@ -201,9 +211,8 @@ impl Watches<'_> {
                     Event::Apply(object) => {
                         let mut woken = claim(&known, &object);
                         // Its own status is no reason to look at a pipeline again.
-                        let meta = object.meta();
-                        let state = (meta.generation, meta.deletion_timestamp.is_some());
-                        if seen.insert(meta.uid.clone(), state) != Some(state) {
+                        let (uid, state) = state(object.meta());
+                        if seen.insert(uid, state) != Some(state) {
                             woken.push(ObjectRef::from_obj(&object));
                         }
                         woken
@@ -217,6 +226,7 @@ impl Watches<'_> {
                         let all = filled.state();
                         let present = all.iter().filter_map(|object| object.meta().uid.clone()).collect();
                         let mut woken = refs(&known.retain(&present));
+                        seen = all.iter().map(|object| state(object.meta())).collect();
                         woken.extend(all.iter().flat_map(|object| claim(&known, object)));
                         woken.extend(all.iter().map(|object| ObjectRef::from_obj(&**object)));
                         woken
@@ -231,20 +241,24 @@ impl Watches<'_> {
     }
 
     fn children<K: Child>(&self) -> Store<Shown<K>> {
-        let (reader, mut writer) = store();
+        let (reader, mut writer) = store::<Shown<K>>();
         let (wake, filled) = (self.wake.clone(), reader.clone());
         let events = self.events::<K>(config().labels(OURS));
         tokio::spawn(async move {
             let mut events = std::pin::pin!(events);
             while let Some(event) = events.next().await {
                 let event = shown(event);
-                writer.apply_watcher_event(&event);
-                let woken = match event {
+                let all = || filled.state().into_iter().filter_map(|child| child.pipeline());
+                let woken: Vec<_> = match &event {
                     Event::Apply(child) | Event::Delete(child) => child.pipeline().into_iter().collect(),
-                    Event::InitDone => filled.state().iter().filter_map(|child| child.pipeline()).collect(),
+                    // And below those of the new list: a child may have gone between the two.
+                    Event::InitDone => all().collect(),
                     Event::Init | Event::InitApply(_) => Vec::new(),
                 };
-                woken.into_iter().for_each(|object| drop(wake.send(object)));
+                writer.apply_watcher_event(&event);
+                let listed = matches!(event, Event::InitDone).then(|| all().collect::<Vec<_>>());
+                let woken = woken.into_iter().chain(listed.into_iter().flatten());
+                woken.for_each(|object| drop(wake.send(object)));
             }
         });
         reader
@@ -277,6 +291,11 @@ fn shown<K: Child>(event: Event<K>) -> Event<Shown<K>> {
     }
 }
 
+/// A pipeline's UID, and what of it is news.
+fn state(meta: &ObjectMeta) -> (Option<String>, (Option<i64>, bool)) {
+    (meta.uid.clone(), (meta.generation, meta.deletion_timestamp.is_some()))
+}
+
 /// Notes what a pipeline claims; gives the pipelines for which that may change something.
 fn claim(known: &Known, object: &Guarded) -> Vec<ObjectRef<Guarded>> {
     let Ok(object) = &object.0 else { return Vec::new() };
@@ -298,4 +317,52 @@ fn owned(pod: &Pod) -> Option<Owned> {
 pub(super) fn owner<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
     let name = object.annotations().get(PIPELINE_ANNOTATION)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_pod_counts_for_the_pipeline_that_it_names_now_and_for_no_other() {
+        let pod = |name: &str, pipeline: Option<&str>| -> Pod {
+            let annotations = pipeline.map(|pipeline| json!({PIPELINE_ANNOTATION: pipeline}));
+            let meta = json!({"name": name, "namespace": "games", "annotations": annotations});
+            serde_json::from_value(json!({"metadata": meta})).expect("a pod")
+        };
+        let pods = Pods { of: Mutex::default(), filled: watch::Sender::new(false) };
+        let mut listed = Vec::new();
+        let events = [
+            Event::Init,
+            Event::InitApply(pod("a", Some("kills"))),
+            Event::InitDone,
+            Event::Apply(pod("b", Some("kills"))),
+            Event::Apply(pod("a", Some("kills"))),
+            Event::Apply(pod("b", Some("quests"))),
+            Event::Apply(pod("a", None)),
+            Event::Delete(pod("b", None)),
+        ];
+
+        let told = events.map(|event| {
+            let mut touched: Vec<String> =
+                pods.take(event, &mut listed).into_iter().map(|pipeline| pipeline.name).collect();
+            touched.sort_unstable();
+            let of = |pipeline: &str| pods.of(&ObjectRef::new(pipeline).within("games")).len();
+            (touched.join(" "), of("kills"), of("quests"))
+        });
+
+        let expected = [
+            ("", 0, 0),
+            ("", 0, 0),
+            ("kills", 1, 0),
+            ("kills", 2, 0),
+            ("kills", 2, 0),
+            ("kills quests", 1, 1),
+            ("kills", 0, 1),
+            ("quests", 0, 0),
+        ];
+        assert_eq!(told, expected.map(|(touched, kills, quests)| (touched.to_owned(), kills, quests)));
+    }
 }

@@ -86,7 +86,8 @@ fn unscheduled(pod: &Pod) -> Option<Trouble> {
 fn container_trouble(container: &ContainerStatus) -> Option<Trouble> {
     let state = container.state.as_ref();
     let ended = |state: Option<&k8s_openapi::api::core::v1::ContainerState>| {
-        let ended = state?.terminated.as_ref()?;
+        // One that ends in order does so to be started again.
+        let ended = state?.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
         let reason = ended.reason.as_deref().unwrap_or("Error");
         Some(match (ended.exit_code, reason) {
             (_, "OOMKilled") => Trouble {
@@ -155,6 +156,7 @@ mod tests {
             pod("image", &container(&waiting("ImagePullBackOff", "no such image"), &json!({}))),
             pod("memory", &container(&waiting("CrashLoopBackOff", "back-off"), &ended(137, "OOMKilled"))),
             pod("config", &container(&waiting("CrashLoopBackOff", "back-off"), &ended(2, "Error"))),
+            pod("anew", &container(&json!({"running": {}}), &ended(0, "Completed"))),
             pod("crash", &container(&json!({"running": {}}), &ended(1, "Error"))),
             pod(
                 "nowhere",
@@ -176,6 +178,7 @@ mod tests {
         assert_eq!(
             told,
             [
+                "anew false -",
                 "coming false -",
                 "config false ConfigRefused",
                 "crash false CrashLoopBackOff",

@@ -15,6 +15,8 @@ pub struct LagWatch {
     /// Which source it is about.
     source: String,
     current: Watch,
+    /// Kafka has answered to its credentials.
+    proven: bool,
     /// With newer credentials, which have not proven good yet: until then the old ones go on.
     next: Option<Watch>,
 }
@@ -42,7 +44,8 @@ impl LagWatch {
         match (watched.as_mut(), credentials) {
             (None, Err(error)) => (failed(error), None),
             (None, Ok(credentials)) => {
-                let watched = watched.insert(Self { source, current: begin(credentials), next: None });
+                let current = begin(credentials);
+                let watched = watched.insert(Self { source, current, proven: false, next: None });
                 (watched.state(period), None)
             }
             (Some(watched), Err(error)) => (watched.state(period), Some(Trouble::from(error))),
@@ -63,13 +66,20 @@ impl LagWatch {
         self.current.credentials()
     }
 
+    /// True once Kafka has answered to these credentials.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
     /// The group's workers were changed: its members are looked at for a while, whatever its lag.
     pub fn look_closer(&self) {
         self.current.look_closer();
     }
 
-    fn state(&self, period: Duration) -> SourceState {
+    fn state(&mut self, period: Duration) -> SourceState {
         let (state, age) = self.current.last();
+        self.proven |= matches!(state, SourceState::Found(_));
         fresh(state, age, period)
     }
 

@@ -187,12 +187,28 @@ async fn new_certificates_start_pods_anew_and_nothing_else_of_secrets_does() -> 
         changed.push(checksum(&bed, name).await?.as_ref() != Some(before));
     }
 
-    assert_eq!(changed, [true, false, false, false]);
-    assert_eq!(access(&bed, "good").await?, expected_access());
     let asked = operator.secrets(&bed.namespace);
+    shows_no_secret(&bed, &operator).await?;
+    drop(operator);
+    let next = Operator::start(&bed)?;
+    eventually("the next operator to look", LIMIT, async || {
+        Ok(next.secrets(&bed.namespace).contains("ca-strange").then_some(()))
+    })
+    .await?;
+    // what it would write it writes in the same look
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = checksum(&bed, "strange").await?;
+
+    assert_eq!(changed, [true, false, false, false]);
+    assert_eq!(
+        after.as_ref(),
+        Some(&before[2]),
+        "certificates that nobody has proven reach workers by a restart"
+    );
+    assert_eq!(access(&bed, "good").await?, expected_access());
     let named = ["ca-broken", "ca-good", "ca-password", "ca-strange", "client", "store", "user"];
     assert_eq!(asked, named.map(str::to_owned).into());
-    shows_no_secret(&bed, &operator).await
+    Ok(())
 }
 
 fn expected_access() -> Value {

@@ -84,7 +84,8 @@ pub(crate) fn refused(
         return of_certificate(peer, verified, remedies.ca);
     }
     let said = error.ssl_error().map(tls::said).unwrap_or_default();
-    let (reason, message) = if said.contains("alert") {
+    let is_about_us = material.own.is_some() || asks_for_certificate(&said);
+    let (reason, message) = if said.contains("alert") && is_about_us {
         ("ClientCertificateRefused", of_alert(peer, &said, material.own.is_some(), remedies))
     } else if said.is_empty() || is_no_tls(&said) {
         return no_tls(peer, remedies);
@@ -142,6 +143,11 @@ fn of_alert(peer: &str, said: &str, shown: bool, remedies: &Remedies) -> String 
     } else {
         format!("{peer} does not accept our certificate ({said}); see its log, and whom it trusts")
     }
+}
+
+/// An alert to a client that has shown no certificate.
+fn asks_for_certificate(said: &str) -> bool {
+    ["certificate required", "bad certificate", "handshake failure"].iter().any(|sign| said.contains(sign))
 }
 
 fn is_no_tls(said: &str) -> bool {
