@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{Api, PostParams};
 use plaudit_tests::stack::kubernetes::eventually;
@@ -33,14 +34,14 @@ async fn network_policies_let_through_what_a_pipeline_needs_and_where_enforced_n
             pods[0].status.as_ref().and_then(|status| status.pod_ip.clone()).context("an address")?;
         let worker = format!("{worker}:{ADMIN_PORT}");
 
-        let reached = tokio::try_join!(
+        let reached = try_join_all([
             reaches(bed, "scraper", json!({"scrapes": "metrics"}), &worker),
             reaches(bed, "stranger-to-worker", json!({}), &worker),
             reaches(bed, "stranger-to-api", json!({}), API_SERVER),
             // what any pod reaches, a worker does not need
             reaches(bed, "worker-to-api", worker_labels(&pods[0]), API_SERVER),
-        )?;
-        let reached: [bool; 4] = reached.into();
+        ]);
+        let reached = reached.await?;
         release::install(&["--set=networkPolicy.enabled=false"])?;
 
         let must = std::env::var(POLICIES).is_ok_and(|value| value == "enforced");
