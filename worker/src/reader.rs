@@ -6,8 +6,10 @@ use crate::player::{Decoded, Layout, PlayerId, PlayerState, RecordError};
 use crate::proto::{Achievement, Deletion, Watermark};
 use crate::store::{Connection, Connector, StoreError};
 
-/// A record that is replaced under the reader this often in a row is damaged.
+/// A record whose chunks are missing this often in a row while it stays the same is damaged.
 const TRIES: u32 = 16;
+/// One that is replaced under the reader this often in a row is given up, after some seconds.
+const MOST_TRIES: u32 = 256;
 
 /// A player as stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +54,8 @@ impl PlayerReader {
     /// [`ReadError`] when the store does not answer or the record is damaged.
     pub async fn get(&mut self, id: &PlayerId) -> Result<Option<Player>, ReadError> {
         let key = self.layout.player_key(id);
-        for attempt in 0..TRIES {
+        let (mut before, mut same) = (None, 0);
+        for attempt in 0..MOST_TRIES {
             let Some(value) = self.connection.get_many([key.as_str()]).await?.pop().flatten() else {
                 return Ok(None);
             };
@@ -67,7 +70,12 @@ impl PlayerReader {
                 return Ok(Some(player(id, manifest.complete(&chunks)?)));
             }
             // A writer replaced the record between the two reads: begin at the new manifest.
-            tokio::time::sleep(Duration::from_millis(u64::from(attempt))).await;
+            same = if before.as_ref() == Some(&value) { same + 1 } else { 0 };
+            if same == TRIES {
+                break;
+            }
+            before = Some(value);
+            tokio::time::sleep(Duration::from_millis(u64::from(attempt.min(TRIES)))).await;
         }
         Err(ReadError::ChunksMissing)
     }
