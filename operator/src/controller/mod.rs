@@ -2,13 +2,15 @@
 //!
 //! `watch` fills the stores and wakes, `queue` works off what was woken, `reconcile` looks at one pipeline (parse → observe → plan →
 //! apply), `apply` writes what differs.
-//! What decides has no client: `rivals`, `workers`, `workload`, `removal`, `facts`, `questions`, and the crate's `children`, `scaling`, `status`.
+//! What decides has no client: `rivals`, `workers`, `workload`, `removal`, `facts`, `questions`, and the crate's `children`, `scaling`,
+//! `status`.
 
 mod apply;
 mod context;
 mod facts;
 mod lag;
 mod memory;
+mod pod_index;
 mod questions;
 mod queue;
 mod reconcile;

@@ -30,6 +30,8 @@ pub(super) struct Question {
     pub at: Duration,
     /// Kubernetes counted the pod as ready then.
     pub ready: bool,
+    /// There is no answer to it yet, nor silence for long enough.
+    pub is_open: bool,
 }
 
 /// What there was between the operator and a pod.
@@ -37,8 +39,6 @@ pub(super) struct Question {
 pub(super) struct Talk {
     /// The last question.
     pub asked: Option<Question>,
-    /// There is no answer to it yet, nor silence for long enough.
-    pub is_open: bool,
     /// The last answer.
     pub report: Option<Box<LanesReport>>,
 }
@@ -51,7 +51,7 @@ pub(super) fn due(
     now: Duration,
 ) -> Vec<Arc<WorkerPod>> {
     let asked = |pod: &WorkerPod| talks.get(&pod.name).and_then(|talk| talk.asked);
-    let is_open = |pod: &WorkerPod| talks.get(&pod.name).is_some_and(|talk| talk.is_open);
+    let is_open = |pod: &WorkerPod| asked(pod).is_some_and(|question| question.is_open);
     let recovered = |pod: &&Arc<WorkerPod>| asked(pod).is_some_and(|question| !question.ready);
     let waits = |pod: &WorkerPod, period: Duration| {
         asked(pod).is_none_or(|question| now.saturating_sub(question.at) >= period)
@@ -108,7 +108,9 @@ fn address(ip: &str) -> String {
 /// Takes an answer; true if it says something new about lanes. A pod that does not answer says nothing any more.
 fn note(memory: &mut Memory, pod: &str, report: Option<LanesReport>) -> bool {
     let talk = memory.talks.entry(pod.to_owned()).or_default();
-    talk.is_open = false;
+    if let Some(question) = &mut talk.asked {
+        question.is_open = false;
+    }
     let before = std::mem::replace(&mut talk.report, report.map(Box::new));
     before.map(|report| report.lanes) != talk.report.as_ref().map(|report| report.lanes.clone())
 }
@@ -133,8 +135,8 @@ mod tests {
         let pods = pods.map(Arc::new);
         let asked = |pairs: &[(&str, u64, bool)]| {
             let talk = |at: u64, ready| {
-                let asked = Some(Question { at: Duration::from_secs(at), ready });
-                Talk { asked, ..Talk::default() }
+                let asked = Some(Question { at: Duration::from_secs(at), ready, is_open: false });
+                Talk { asked, report: None }
             };
             pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), talk(*at, *ready))).collect()
         };
@@ -152,9 +154,9 @@ mod tests {
             due(asked(&[("a", 0, false), ("b", 0, false), ("c", 0, false)]), 1),
         ];
 
-        let mut open: BTreeMap<String, Talk> = asked(&[("c", 0, false)]);
-        open.entry("c".to_owned()).or_default().is_open = true;
-        assert_eq!(due(open, 60), ["a"], "nobody is asked twice at a time");
+        let open = Question { at: Duration::ZERO, ready: false, is_open: true };
+        let talks = [("c".to_owned(), Talk { asked: Some(open), report: None })].into();
+        assert_eq!(due(talks, 60), ["a"], "nobody is asked twice at a time");
         assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"], vec!["a", "b"]]);
     }
 }

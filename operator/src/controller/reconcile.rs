@@ -149,8 +149,8 @@ impl Look<'_> {
         memory.talks.retain(|name, _| pods.iter().any(|pod| pod.name == *name));
         let due = questions::due(&pods, &memory.talks, now);
         for pod in &due {
-            let talk = memory.talks.entry(pod.name.clone()).or_default();
-            (talk.asked, talk.is_open) = (Some(Question { at: now, ready: pod.ready }), true);
+            let question = Question { at: now, ready: pod.ready, is_open: true };
+            memory.talks.entry(pod.name.clone()).or_default().asked = Some(question);
         }
         asker.ask(reference, self.memory, due);
         if memory.replicas.is_none() {

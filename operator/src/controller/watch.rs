@@ -1,8 +1,8 @@
 //! The watches: what the API server says of pipelines, their children and pods, kept in stores, each change waking its pipeline.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::NamespaceResourceScope;
@@ -16,14 +16,13 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Options;
 use super::context::{Guarded, Known, lock};
+use super::pod_index::Pods;
 use super::rivals::Claim;
 use super::shown::{Child, Shown};
-use super::workers::WorkerPod;
 use crate::children::PIPELINE_ANNOTATION;
 
 /// Children and pods, wherever they are.
@@ -42,19 +41,6 @@ pub(super) struct Stores {
     pub disruption_budgets: Store<Shown<PodDisruptionBudget>>,
     pub pods: Arc<Pods>,
 }
-
-/// Pods by their pipeline: a look at one pipeline must not go through the pods of all.
-#[derive(Debug)]
-pub(super) struct Pods {
-    of: Mutex<HashMap<ObjectRef<Guarded>, Named>>,
-    filled: watch::Sender<bool>,
-}
-
-/// Pods by name.
-type Named = BTreeMap<String, Arc<WorkerPod>>;
-
-/// A pod and the pipeline it belongs to.
-type Owned = (ObjectRef<Guarded>, WorkerPod);
 
 type Wake = UnboundedSender<ObjectRef<Guarded>>;
 
@@ -89,10 +75,6 @@ fn config() -> watcher::Config {
 impl Stores {
     /// Waits until every store has been filled once.
     pub async fn ready(&self) {
-        let pods = async {
-            let mut filled = self.pods.filled.subscribe();
-            filled.wait_for(|filled| *filled).await.is_ok()
-        };
         // A writer that is gone was told to stop, which the caller sees by itself.
         let _ = tokio::join!(
             self.pipelines.wait_until_ready(),
@@ -100,68 +82,9 @@ impl Stores {
             self.deployments.wait_until_ready(),
             self.services.wait_until_ready(),
             self.disruption_budgets.wait_until_ready(),
-            pods,
+            self.pods.wait_until_ready(),
         );
     }
-}
-
-impl Pods {
-    /// The pods of a pipeline, by name.
-    pub fn of(&self, pipeline: &ObjectRef<Guarded>) -> Vec<Arc<WorkerPod>> {
-        lock(&self.of).get(pipeline).map(|pods| pods.values().cloned().collect()).unwrap_or_default()
-    }
-
-    /// Takes an event; `listed` holds what a list has brought so far. Gives the pipelines whose pods changed.
-    fn take(&self, event: Event<Pod>, listed: &mut Vec<Owned>) -> Vec<ObjectRef<Guarded>> {
-        match event {
-            Event::Init => {
-                listed.clear();
-                Vec::new()
-            }
-            Event::InitApply(pod) => {
-                listed.extend(owned(&pod));
-                Vec::new()
-            }
-            Event::InitDone => {
-                let mut all = lock(&self.of);
-                let mut touched: BTreeSet<String> = BTreeSet::new();
-                let mut refs: Vec<_> = all.keys().cloned().collect();
-                all.clear();
-                for (pipeline, pod) in std::mem::take(listed) {
-                    refs.push(pipeline.clone());
-                    all.entry(pipeline).or_default().insert(pod.name.clone(), Arc::new(pod));
-                }
-                refs.retain(|pipeline| touched.insert(pipeline.to_string()));
-                self.filled.send_replace(true);
-                refs
-            }
-            Event::Apply(pod) => {
-                let mut all = lock(&self.of);
-                let new = owned(&pod);
-                let stays = new.as_ref().is_some_and(|(pipeline, pod)| {
-                    all.get(pipeline).is_some_and(|pods| pods.contains_key(&pod.name))
-                });
-                // Whoever takes the annotation away, or writes another one, takes the pod from its pipeline.
-                let mut touched = if stays { Vec::new() } else { remove(&mut all, &pod) };
-                if let Some((pipeline, pod)) = new {
-                    all.entry(pipeline.clone()).or_default().insert(pod.name.clone(), Arc::new(pod));
-                    touched.push(pipeline);
-                }
-                touched
-            }
-            Event::Delete(pod) => remove(&mut lock(&self.of), &pod),
-        }
-    }
-}
-
-/// Removes a pod, whosever it was; gives its pipeline.
-fn remove(all: &mut HashMap<ObjectRef<Guarded>, Named>, pod: &Pod) -> Vec<ObjectRef<Guarded>> {
-    let (namespace, name) = (pod.namespace(), pod.name_any());
-    let beside = all.iter_mut().filter(|(pipeline, _)| pipeline.namespace == namespace);
-    let removed = beside.filter_map(|(pipeline, pods)| pods.remove(&name).map(|_| pipeline.clone()));
-    let touched = removed.collect();
-    all.retain(|_, pods| !pods.is_empty());
-    touched
 }
 
 struct Watches<'a> {
@@ -265,7 +188,7 @@ impl Watches<'_> {
     }
 
     fn pods(&self) -> Arc<Pods> {
-        let pods = Arc::new(Pods { of: Mutex::default(), filled: watch::Sender::new(false) });
+        let pods = Arc::new(Pods::default());
         let (wake, index) = (self.wake.clone(), pods.clone());
         let events = self.events::<Pod>(config().labels(OURS));
         tokio::spawn(async move {
@@ -308,61 +231,8 @@ fn refs(objects: &[String]) -> Vec<ObjectRef<Guarded>> {
     parts.map(|(namespace, name)| ObjectRef::new(name).within(namespace)).collect()
 }
 
-/// What is kept of a pod, and whose it is.
-fn owned(pod: &Pod) -> Option<Owned> {
-    Some((owner(pod)?, WorkerPod::from(pod)))
-}
-
 /// The pipeline that a child or pod belongs to.
 pub(super) fn owner<K: Resource>(object: &K) -> Option<ObjectRef<Guarded>> {
     let name = object.annotations().get(PIPELINE_ANNOTATION)?;
     Some(ObjectRef::new(name).within(&object.namespace()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_pod_counts_for_the_pipeline_that_it_names_now_and_for_no_other() {
-        let pod = |name: &str, pipeline: Option<&str>| -> Pod {
-            let annotations = pipeline.map(|pipeline| json!({PIPELINE_ANNOTATION: pipeline}));
-            let meta = json!({"name": name, "namespace": "games", "annotations": annotations});
-            serde_json::from_value(json!({"metadata": meta})).expect("a pod")
-        };
-        let pods = Pods { of: Mutex::default(), filled: watch::Sender::new(false) };
-        let mut listed = Vec::new();
-        let events = [
-            Event::Init,
-            Event::InitApply(pod("a", Some("kills"))),
-            Event::InitDone,
-            Event::Apply(pod("b", Some("kills"))),
-            Event::Apply(pod("a", Some("kills"))),
-            Event::Apply(pod("b", Some("quests"))),
-            Event::Apply(pod("a", None)),
-            Event::Delete(pod("b", None)),
-        ];
-
-        let told = events.map(|event| {
-            let mut touched: Vec<String> =
-                pods.take(event, &mut listed).into_iter().map(|pipeline| pipeline.name).collect();
-            touched.sort_unstable();
-            let of = |pipeline: &str| pods.of(&ObjectRef::new(pipeline).within("games")).len();
-            (touched.join(" "), of("kills"), of("quests"))
-        });
-
-        let expected = [
-            ("", 0, 0),
-            ("", 0, 0),
-            ("kills", 1, 0),
-            ("kills", 2, 0),
-            ("kills", 2, 0),
-            ("kills quests", 1, 1),
-            ("kills", 0, 1),
-            ("quests", 0, 0),
-        ];
-        assert_eq!(told, expected.map(|(touched, kills, quests)| (touched.to_owned(), kills, quests)));
-    }
 }

@@ -270,8 +270,8 @@ async fn answers_in_clear(address: &str) -> std::io::Result<bool> {
     Ok(matches!(stream.read_u8().await?, b'+' | b'-'))
 }
 
-/// Runs, to no effect, what workers run on a key that nobody uses, and gives what the server says against it. What the batch script runs last matters most: a user without the right
-/// to that would leave scripts half done, and chunks that expire.
+/// Runs, to no effect, what workers run on a key that nobody uses, and gives what the server says against it. What the batch script runs
+/// last matters most: a user without the right to that would leave scripts half done, and chunks that expire.
 async fn try_on(
     key: &str,
     replace_fence: &str,
