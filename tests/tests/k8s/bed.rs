@@ -20,7 +20,7 @@ use plaudit::controller::{self, Options};
 use plaudit::metrics::Metrics;
 use plaudit::rbac::{self, LEASE, Scope};
 use plaudit_crds::AchievementPipeline;
-use plaudit_tests::stack::kubernetes::{self, Cluster, ClusterOptions, shared};
+use plaudit_tests::stack::kubernetes::{self, Cluster, ClusterOptions, eventually, shared};
 use plaudit_tests::stack::{self, unique_name};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -258,9 +258,15 @@ impl Bed {
         Ok(versions)
     }
 
-    /// Waits until nothing has been written for four seconds: a Deployment counts a pod as available two seconds after it is ready.
+    /// Waits until the controller manager has counted the pods of each Deployment, which is its last word where nobody plays
+    /// them, and nothing has been written for four seconds.
     pub async fn until_quiet(&self) -> Result<()> {
         const QUIET: Duration = Duration::from_secs(4);
+        eventually("the pods of each Deployment to be counted", 2 * LIMIT, async || {
+            let deployments = self.api::<Deployment>().list(&ListParams::default()).await?;
+            Ok(deployments.iter().all(is_counted).then_some(()))
+        })
+        .await?;
         let begin = std::time::Instant::now();
         let (mut since, mut last) = (begin, self.versions().await?);
         while since.elapsed() < QUIET {
@@ -290,6 +296,16 @@ impl Bed {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok(())
     }
+}
+
+/// Whether the controller manager has seen the Deployment as it is, and as many new pods as it asks for.
+fn is_counted(deployment: &Deployment) -> bool {
+    let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+    deployment.status.as_ref().is_some_and(|status| {
+        status.observed_generation == deployment.metadata.generation
+            && status.replicas.or(Some(0)) == asked
+            && status.updated_replicas.or(Some(0)) == asked
+    })
 }
 
 fn user_of(namespace: &str) -> String {
