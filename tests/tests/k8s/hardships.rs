@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 use http::Method;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams};
 use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Fault, Refusal, Rule};
 use serde_json::json;
@@ -49,5 +50,37 @@ async fn an_api_server_that_fails_now_and_then_delays_and_spoils_nothing() -> Re
 
     let writes = proxy.seen().iter().filter(|seen| seen.is_write()).count();
     assert_eq!(writes, 0, "nothing is written at rest");
+    Ok(())
+}
+
+/// A new list shows what has gone by what is not in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn children_that_went_while_no_watch_was_kept_come_back() -> Result<()> {
+    const WATCH: &str = "/configmaps?&watch=true";
+    let mut bed = Bed::idle("unseen").await?;
+    let proxy = ApiProxy::start(bed.operator_config()?)?;
+    bed = bed.with_operator_through(proxy.client()?);
+    for name in ["p", "q", "r"] {
+        // Nothing else happens to them: nobody looks at them for a minute.
+        bed.create(name, |spec| spec["suspend"] = json!(true)).await?;
+        bed.until_reason(name, "Ready", "Suspended").await?;
+        bed.until_condition(name, "SourceAvailable", "True").await?;
+    }
+    bed.until_quiet().await?;
+    let ours = ListParams::default().labels("app.kubernetes.io/managed-by=plaudit");
+    let config_maps = bed.api::<ConfigMap>();
+
+    proxy.forget();
+    proxy.add(Rule::new(Method::GET, WATCH, Fault::ExpireWatch { events: 0 }));
+    proxy.wire().cut();
+    config_maps.delete_collection(&DeleteParams::default(), &ours).await?;
+    proxy.wire().heal();
+
+    eventually("all of them to come back", LIMIT, async || {
+        Ok((config_maps.list(&ours).await?.items.len() == 3).then_some(()))
+    })
+    .await?;
+    let watches = proxy.seen().iter().filter(|seen| seen.path.contains(WATCH)).count();
+    assert!(watches >= 2, "one has expired, and another one has begun; not {watches}");
     Ok(())
 }
