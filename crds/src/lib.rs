@@ -26,5 +26,5 @@ pub use resource::{
     OnStoreLoss, OnTopicRecreated, Source, Store,
 };
 pub use scaling::{Batch, Behavior, OnUnknownLag, Paused, Scaling};
-pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision};
+pub use status::{AchievementPipelineStatus, Clamp, DecisionInputs, LastDecision, PartitionLag};
 pub use yaml::{MAX_BYTES as MAX_FILE_BYTES, YamlError, read_text};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scaling::Paused;
 
-/// What was found and decided. A steady pipeline does not change it.
+/// What was found and decided. A pipeline at rest or under steady load does not change it.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AchievementPipelineStatus {
@@ -29,9 +29,13 @@ pub struct AchievementPipelineStatus {
     /// Workers that are ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_replicas: Option<i32>,
-    /// Records not yet processed, rounded down; absent while unknown.
+    /// Records not yet processed, rounded down; absent while unknown. It stays as it is while it moves by less than a fifth of
+    /// lagThreshold, or than what arrives in 3 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
+    /// The partitions that lag most, up to three, each by lagThreshold or more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lagging_partitions: Vec<PartitionLag>,
     /// Records a second that one worker takes, measured under load and rounded; absent while unknown. Kept here, so that a new
     /// operator need not measure it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +43,16 @@ pub struct AchievementPipelineStatus {
     /// The last decision about the number of workers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<LastDecision>,
+}
+
+/// How far one partition lags.
+#[derive(KubeSchema, Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartitionLag {
+    /// The partition.
+    pub partition: i32,
+    /// Records of it not yet processed, rounded as `lag` is.
+    pub lag: i64,
 }
 
 /// One decision about the number of workers, with everything it was made of.

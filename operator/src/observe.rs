@@ -77,6 +77,9 @@ pub struct LanesReport {
     /// What keeps it out of the store.
     #[serde(deserialize_with = "lanes::trouble")]
     pub store: Option<Box<Trouble>>,
+    /// What producers do that makes workers conflict.
+    #[serde(deserialize_with = "lanes::trouble")]
+    pub source_warning: Option<Box<Trouble>>,
     /// What the store is set to that may cost players one day.
     #[serde(deserialize_with = "lanes::trouble")]
     pub store_warning: Option<Box<Trouble>>,
@@ -133,6 +136,17 @@ impl Observed {
                 .try_fold(0_u64, |sum, lag| Some(sum.saturating_add(lag?))),
             SourceState::NotAsked | SourceState::Failed { .. } => None,
         }
+    }
+
+    /// Lag of each partition where it is known.
+    pub fn lags(&self, starts_at_log_start: bool) -> impl Iterator<Item = (i32, u64)> {
+        let topic = match &self.source {
+            SourceState::Found(topic) => Some(topic),
+            SourceState::NotAsked | SourceState::Failed { .. } => None,
+        };
+        let partitions = topic.into_iter().flat_map(|topic| &topic.partitions);
+        partitions
+            .filter_map(move |offsets| Some((offsets.partition, self.lag_of(offsets, starts_at_log_start)?)))
     }
 
     /// Lag of one partition.
@@ -224,6 +238,7 @@ mod tests {
                     reason: "Unauthorized".to_owned(),
                     message: "no".to_owned()
                 })),
+                source_warning: None,
                 store_warning: None,
                 lanes: vec![Lane {
                     partition: 2,

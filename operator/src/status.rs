@@ -1,8 +1,10 @@
 //! The status of a pipeline: a pure projection of what was found and decided.
 //!
 //! A steady pipeline yields the same status at every tick, so that it causes no writes: times move only when a condition's status
-//! does, the lag is rounded, and a decision is kept until another one is made for another reason.
+//! does, the lag is rounded and stays while it moves no more than a steady load moves it, and a decision is kept until another one is
+//! made for another reason.
 
+mod lag;
 mod verdicts;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -13,6 +15,7 @@ use crate::observe::{Observed, SourceState};
 use crate::pipeline::{Pipeline, Rejection};
 use crate::plain;
 use crate::scaling::{Decision, is_news};
+use lag::Scale;
 use verdicts::{Verdict, ready, scaling_active, source_available, store_available, workers_available};
 
 /// The status after a decision.
@@ -29,6 +32,10 @@ pub fn status(
     let workers = workers_available(pipeline, observed, plan);
     let scaling = scaling_active(plan);
     let ready = ready(pipeline, observed, [&source, &store, &workers]);
+    let starts_at_log_start = pipeline.starts_at_log_start();
+    let arrivals = plan.record.inputs.arrivals_per_second.map_or(0, i64::unsigned_abs);
+    let scale = Scale { threshold: pipeline.scaling.lag_threshold, arrivals };
+    let lag_before = previous.and_then(|previous| previous.lag);
     let verdicts = [
         ("Ready", ready),
         ("SourceAvailable", source),
@@ -42,9 +49,8 @@ pub fn status(
         partitions: observed.partitions().and_then(|count| i32::try_from(count).ok()),
         replicas: i32::try_from(plan.replicas).ok(),
         ready_replicas: i32::try_from(observed.ready_workers()).ok(),
-        lag: observed
-            .lag(pipeline.starts_at_log_start())
-            .map(|lag| quantised(lag, pipeline.scaling.lag_threshold)),
+        lag: observed.lag(starts_at_log_start).map(|lag| lag::told(lag, scale, lag_before)),
+        lagging_partitions: lag::lagging(observed.lags(starts_at_log_start), scale, previous),
         worker_capacity: plan.learnt.map(|learnt| i64::try_from(learnt.worker_capacity).unwrap_or(i64::MAX)),
         // The label selector belongs to whoever makes the workers.
         selector: previous.and_then(|previous| previous.selector.clone()),
@@ -105,16 +111,6 @@ fn invalid(
     status.conditions = conditions([("Ready", verdict)], generation, previous, now);
     status.conditions.extend(others);
     status
-}
-
-/// Lag for status: tenths of the threshold, and two digits above ten thresholds, always rounded down.
-#[must_use]
-pub fn quantised(lag: u64, lag_threshold: u64) -> i64 {
-    let mut unit = (lag_threshold / 10).max(1);
-    while lag / unit >= 100 {
-        unit = unit.saturating_mul(10);
-    }
-    i64::try_from(lag / unit * unit).unwrap_or(i64::MAX)
 }
 
 fn conditions<const N: usize>(
@@ -394,7 +390,7 @@ mod tests {
     #[test]
     fn a_steady_pipeline_does_not_change_its_status() {
         let pipeline = pipeline("");
-        let lags = [0, 300, 999, 17, 0, 512];
+        let lags = [0, 300, 1_999, 17, 0, 512];
         let mut last = None;
 
         let statuses: Vec<_> = lags
@@ -413,6 +409,48 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_a_look_and_harms_nothing_shows_in_a_condition_that_is_true() {
+        let warning = |reason: &str| {
+            Some(Box::new(Trouble { reason: reason.to_owned(), message: "so it is".to_owned() }))
+        };
+        let report = LanesReport {
+            source_warning: warning("MixedPartitioners"),
+            store_warning: warning("EvictionAllowed"),
+            ..LanesReport::default()
+        };
+        let worker = WorkerState { ready: true, trouble: None, report: Some(report) };
+
+        let said = told(&status_of("", &observed(found(0), vec![worker])));
+
+        assert_eq!(
+            &said[..3],
+            [
+                "Ready=True Available: reports are read, merged and stored",
+                "SourceAvailable=True MixedPartitioners: topic reports has 1 partition; so it is",
+                "StoreAvailable=True EvictionAllowed: workers write to v:6379; so it is",
+            ]
+        );
+    }
+
+    #[test]
+    fn where_no_worker_helps_the_partition_is_named() {
+        let pipeline = pipeline("");
+        let mut plan = decide(&pipeline, &observed(found(0), vec![]), None);
+
+        let said = ["Skewed", "Stuck"].map(|reason| {
+            plan.record.reason = reason.to_owned();
+            plan.partition = Some(7);
+            scaling_active(&plan).message
+        });
+
+        let expected = [
+            "more records arrive in partition 7 than one worker takes",
+            "partition 7 lags and nothing of it is committed",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
     fn a_condition_remembers_when_it_changed_last() {
         let pipeline = pipeline("");
         let (good, bad) = (observed(found(0), vec![worker(running())]), observed(found(0), vec![]));
@@ -426,24 +464,6 @@ mod tests {
 
         let times = [first, second, third].map(|status| status.conditions[0].last_transition_time.0);
         assert_eq!(times, [at(0), at(0), at(9)]);
-    }
-
-    #[test]
-    fn lag_is_rounded_down_to_what_matters() {
-        let cases = [
-            (0, 10_000, 0),
-            (999, 10_000, 0),
-            (1_999, 10_000, 1_000),
-            (99_999, 10_000, 99_000),
-            (123_456, 10_000, 120_000),
-            (9_876_543, 10_000, 9_800_000),
-            (7, 1, 7),
-            (u64::MAX, 10_000, i64::MAX),
-        ];
-
-        let rounded = cases.map(|(lag, threshold, _)| quantised(lag, threshold));
-
-        assert_eq!(rounded, cases.map(|(_, _, expected)| expected));
     }
 
     #[test]

@@ -124,6 +124,8 @@ struct LanesDocument {
     /// What keeps it out of Kafka, and of the store.
     kafka: Option<TroubleDocument>,
     store: Option<TroubleDocument>,
+    /// What producers do that makes workers conflict.
+    source_warning: Option<TroubleDocument>,
     /// What the store is set to that may cost players one day.
     store_warning: Option<TroubleDocument>,
     lanes: Vec<LaneDocument>,
@@ -159,6 +161,13 @@ async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
         worker: std::process::id().to_string(),
         kafka: worker.access.trouble().map(TroubleDocument::from),
         store: worker.connector.trouble().map(TroubleDocument::from),
+        source_warning: worker.mixed_partitioners().map(|(one, other)| TroubleDocument {
+            reason: "MixedPartitioners",
+            message: format!(
+                "some records lie where {one} of the key puts them, others where {other} does: one player's reports come to several workers; \
+                 set the same partitioner in every producer"
+            ),
+        }),
         store_warning: worker
             .connector
             .eviction()

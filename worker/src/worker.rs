@@ -15,6 +15,7 @@ use crate::ids::WriteId;
 use crate::kafka::{
     Access, GroupContext, KafkaOutbox, Link, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
 };
+use crate::lane::placement::{Counts, mixed};
 use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
@@ -131,6 +132,15 @@ impl Worker {
 
     pub fn lanes(&self) -> Vec<Arc<LaneShared>> {
         self.consumer.context.lanes()
+    }
+
+    /// Two partitioners that producers use side by side.
+    pub fn mixed_partitioners(&self) -> Option<(&'static str, &'static str)> {
+        let mut all = Counts::default();
+        for lane in self.lanes() {
+            all.iter_mut().zip(lane.placement.counts()).for_each(|(sum, count)| *sum += count);
+        }
+        mixed(&all)
     }
 
     /// How long ago the poll thread last went round, and how much of that a rebalance may take.

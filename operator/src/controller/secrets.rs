@@ -68,7 +68,7 @@ impl SecretCache {
                 Some(entry) => entry.found,
                 None => Arc::new(Err(SecurityError::new(
                     "SecretUnreadable",
-                    format!("could not read Secret {name}: {error}"),
+                    format!("could not read Secret {name}, and tries again: {error}"),
                 ))),
             },
         };

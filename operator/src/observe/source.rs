@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
+
 /// What is known of the topic.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum SourceState {
@@ -186,7 +188,8 @@ impl Topic {
         let beyond = self.partitions.iter().find(|offsets| offsets.beyond_end)?;
         let (committed, end) = (beyond.committed.offset()?, beyond.log_end?);
         let message = format!(
-            "partition {}: the group has committed offset {committed}, but the log ends at {end}",
+            "partition {}: the group has committed offset {committed}, but the log ends at {end}: it has lost records, or somebody set the \
+             offset; the workers stop there and say how to go on",
             beyond.partition
         );
         Some(("CommitBeyondEnd", message))
@@ -243,14 +246,23 @@ impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAsked => f.write_str("its offsets were not asked for yet"),
-            Self::NoAnswer => f.write_str("no broker answered in time"),
+            Self::NoAnswer => f.write_str("no broker answered in time; look at the brokers"),
             Self::Absent => f.write_str("Kafka's answer does not name it"),
-            Self::Missing => f.write_str("its broker does not know it"),
-            Self::NoLeader => f.write_str("it has no leader"),
-            Self::TopicUnauthorized => f.write_str("the operator may not describe the topic"),
-            Self::GroupUnauthorized => f.write_str("the operator may not read the consumer group"),
-            Self::NoCoordinator => f.write_str("the coordinator of the consumer group is not available"),
-            Self::Error(code) => write!(f, "Kafka answers with error {code}"),
+            Self::Missing => f.write_str("its broker does not know it; look at the brokers"),
+            Self::NoLeader => f.write_str("it has no leader; look at the brokers that have its replicas"),
+            Self::TopicUnauthorized => f.write_str(
+                "the operator may not describe the topic; allow its Kafka user the operation Read",
+            ),
+            Self::GroupUnauthorized => f.write_str(
+                "the operator may not read the consumer group; allow its Kafka user the operation Read on it",
+            ),
+            Self::NoCoordinator => {
+                f.write_str("the coordinator of the consumer group is not available; look at the brokers")
+            }
+            Self::Error(code) => match RDKafkaRespErr::try_from(i32::from(*code)) {
+                Ok(known) => write!(f, "Kafka answers with error {code}, {}", RDKafkaErrorCode::from(known)),
+                Err(_) => write!(f, "Kafka answers with error {code}"),
+            },
         }
     }
 }
@@ -338,6 +350,7 @@ mod tests {
             Topic::from(vec![good, unknown(Unknown::Absent)]),
             Topic::from(vec![good, unknown(Unknown::NoLeader)]),
             Topic::from(vec![good, unknown(Unknown::GroupUnauthorized)]),
+            Topic::from(vec![good, unknown(Unknown::Error(56))]),
             Topic::from(vec![beyond]),
         ];
 
@@ -348,9 +361,19 @@ mod tests {
             None,
             Some("TopicRecreated: the topic was deleted and created again since the group read it"),
             Some("PartitionUnknown: partition 1: Kafka's answer does not name it"),
-            Some("PartitionUnknown: partition 1: it has no leader"),
-            Some("GroupUnauthorized: partition 1: the operator may not read the consumer group"),
-            Some("CommitBeyondEnd: partition 0: the group has committed offset 70, but the log ends at 60"),
+            Some(
+                "PartitionUnknown: partition 1: it has no leader; look at the brokers that have its replicas",
+            ),
+            Some(
+                "GroupUnauthorized: partition 1: the operator may not read the consumer group; allow its Kafka user the operation Read on it",
+            ),
+            Some(
+                "KafkaError: partition 1: Kafka answers with error 56, KafkaStorageError (Broker: Disk error when trying to access log file on disk)",
+            ),
+            Some(
+                "CommitBeyondEnd: partition 0: the group has committed offset 70, but the log ends at 60: it has lost records, or somebody \
+                 set the offset; the workers stop there and say how to go on",
+            ),
         ];
         assert_eq!(said, expected.map(|text| text.map(str::to_owned)));
     }

@@ -8,7 +8,7 @@ use super::capacity::Learnt;
 use super::sample::Sample;
 use super::seen::Seen;
 use super::sentence::sentence;
-use super::steps::{Steps, signed};
+use super::steps::{Reason, Steps, signed};
 use crate::pipeline::ScalingRules;
 
 /// The number of workers that should run, and why.
@@ -18,6 +18,8 @@ pub struct Decision {
     pub replicas: u32,
     /// The way to that number.
     pub record: LastDecision,
+    /// The partition that more workers cannot help, where that is the reason.
+    pub partition: Option<usize>,
     /// What to keep in the status, for a scaler that begins anew. It moves rarely.
     pub learnt: Option<Learnt>,
     /// When at the latest the same inputs could lead to another decision.
@@ -40,7 +42,12 @@ pub(super) fn decision(
         reason: steps.reason.name().to_owned(),
         message: sentence(rules, seen, sample.replicas, steps),
     };
-    Decision { replicas: steps.result, record, learnt, look_again }
+    let partition = seen.and_then(|seen| match steps.reason {
+        Reason::Skewed => seen.skewed,
+        Reason::Stuck => seen.stuck,
+        _ => None,
+    });
+    Decision { replicas: steps.result, record, partition, learnt, look_again }
 }
 
 /// No worker, for a reason that has nothing to do with load.
@@ -54,7 +61,7 @@ pub fn no_worker(rules: &ScalingRules, sample: &Sample, reason: &str, message: &
         reason: reason.to_owned(),
         message: message.to_owned(),
     };
-    Decision { replicas: 0, record, learnt: None, look_again: Duration::MAX }
+    Decision { replicas: 0, record, partition: None, learnt: None, look_again: Duration::MAX }
 }
 
 fn inputs(rules: &ScalingRules, sample: &Sample, seen: Option<&Seen>) -> DecisionInputs {

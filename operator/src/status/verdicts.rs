@@ -52,7 +52,13 @@ pub(super) fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verd
         // The client's own words name no address.
         SourceState::Failed { reason: reason @ "KafkaUnreachable", message } => {
             let servers = &pipeline.source.bootstrap_servers;
-            Verdict::new("False", reason, format!("no answer from {servers}: {message}"))
+            Verdict::new(
+                "False",
+                reason,
+                format!(
+                    "no answer from {servers}: {message}; look at the brokers, and at source.bootstrapServers"
+                ),
+            )
         }
         SourceState::Failed { reason, message } => Verdict::new("False", reason, message.clone()),
         SourceState::Found(found) => {
@@ -63,7 +69,13 @@ pub(super) fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verd
                     let goes_on =
                         found.recreated && pipeline.source.on_topic_recreated == OnTopicRecreated::Continue;
                     let status = if goes_on { "True" } else { "False" };
-                    Verdict::new(status, reason, format!("topic {topic} has {partitions}; {message}"))
+                    let next = match found.recreated && !goes_on {
+                        true => {
+                            "; set source.onTopicRecreated to continue to read the new one, or restore the old one"
+                        }
+                        false => "",
+                    };
+                    Verdict::new(status, reason, format!("topic {topic} has {partitions}; {message}{next}"))
                 }
                 None if let Some((worker, trouble)) = kept_out(observed) => {
                     Verdict::new("False", &trouble.reason, format!("{worker}: {}", trouble.message))
@@ -73,10 +85,20 @@ pub(super) fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verd
                     "LagUnknown",
                     format!("topic {topic} has {partitions}; the lag is unknown"),
                 ),
-                None => Verdict::new("True", "Available", format!("topic {topic} has {partitions}")),
+                None => match warning(observed) {
+                    Some(Trouble { reason, message }) => {
+                        Verdict::new("True", reason, format!("topic {topic} has {partitions}; {message}"))
+                    }
+                    None => Verdict::new("True", "Available", format!("topic {topic} has {partitions}")),
+                },
             }
         }
     }
+}
+
+/// What producers do that does no harm to what is stored.
+fn warning(observed: &Observed) -> Option<&Trouble> {
+    observed.workers.values().find_map(|worker| worker.report.as_ref()?.source_warning.as_deref())
 }
 
 /// A worker that Kafka does not let in, though it lets in the operator.
@@ -143,15 +165,19 @@ pub(super) fn workers_available(pipeline: &Pipeline, observed: &Observed, plan: 
 }
 
 pub(super) fn scaling_active(plan: &Decision) -> Verdict {
+    let partition =
+        plan.partition.map_or_else(|| "a partition".to_owned(), |number| format!("partition {number}"));
     match plan.record.reason.as_str() {
         reason @ ("UnknownLag" | "Paused" | "Suspended" | "Fixed" | "Conflict") => {
             Verdict::new("False", reason, plan.record.message.clone())
         }
         // It follows, but more workers would not help: the sentence without figures, which change at each look.
-        "Skewed" => {
-            Verdict::new("True", "Skewed", "more records arrive in one partition than one worker takes")
-        }
-        "Stuck" => Verdict::new("True", "Stuck", "a partition lags and nothing of it is committed"),
+        "Skewed" => Verdict::new(
+            "True",
+            "Skewed",
+            format!("more records arrive in {partition} than one worker takes"),
+        ),
+        "Stuck" => Verdict::new("True", "Stuck", format!("{partition} lags and nothing of it is committed")),
         "StoreBound" => {
             Verdict::new("True", "StoreBound", "more workers took no more records; none is added for a while")
         }

@@ -13,6 +13,7 @@ mod local;
 mod monitor;
 mod network;
 mod overload;
+mod partitioners;
 mod protoc;
 mod reading;
 mod secure;

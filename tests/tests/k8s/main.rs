@@ -14,5 +14,6 @@ mod rules;
 mod same;
 mod secrets;
 mod secure;
+mod steady;
 mod storm;
 mod users;

@@ -8,5 +8,6 @@ mod install;
 mod monitoring;
 mod operator;
 mod pods;
+mod reasons;
 mod render;
 mod scripts;

@@ -7,6 +7,7 @@
 mod context;
 mod halt;
 pub mod letter;
+pub mod placement;
 pub mod ports;
 mod reader;
 mod recover;

@@ -192,7 +192,11 @@ fn take(
             Ok(timestamp) => {
                 tally.reports += 1;
                 tally.items += report.items.len() as u64;
-                tally.misrouted += u64::from(!record.key.is_some_and(|key| is_key_of(key, report.uin)));
+                if record.key.is_some_and(|key| is_key_of(key, report.uin)) {
+                    lane.shared.placement.note(lane.shared.partition, record.offset, report.uin);
+                } else {
+                    tally.misrouted += 1;
+                }
                 if report.delete {
                     drained.batch.push_deletion(player_of(&report), record.offset, timestamp);
                 } else {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::placement::Placement;
 use crate::ids::WriteId;
 
 /// What a lane is doing.
@@ -91,6 +92,8 @@ pub struct LaneShared {
     pub log_end: AtomicI64,
     pub records: AtomicU64,
     pub cache_bytes: AtomicUsize,
+    /// Where producers put the partition's records.
+    pub placement: Placement,
     /// Milliseconds of the worker's monotonic clock at the lane's last step.
     pub last_step: AtomicU64,
     /// The fence of a lane that has had nothing to do for a while.
@@ -113,6 +116,7 @@ impl LaneShared {
             log_end: AtomicI64::new(UNKNOWN),
             records: AtomicU64::new(0),
             cache_bytes: AtomicUsize::new(0),
+            placement: Placement::default(),
             last_step: AtomicU64::new(0),
             idle_fence: Mutex::new(None),
             recheck: Notify::new(),

@@ -79,6 +79,7 @@ impl<S: Store, Q: Source, O: Outbox> Lane<S, Q, O> {
         let lane = self.context.clone();
         lane.step();
         let topic = self.reader.source.topic().await?;
+        lane.shared.placement.set_partitions(topic.partitions);
         let committed = self.reader.source.committed().await?;
         let log = self.reader.source.log_bounds().await?;
         let key = lane.layout.fence_key(lane.shared.partition);

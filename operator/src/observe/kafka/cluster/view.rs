@@ -80,9 +80,11 @@ fn reason(unknown: Unknown) -> &'static str {
 
 fn message(unknown: Unknown, topic: &str, detail: &str) -> String {
     match unknown {
-        Unknown::Missing => format!("topic {topic} does not exist"),
+        Unknown::Missing => format!("topic {topic} does not exist; create it, or correct source.topic"),
         Unknown::TopicUnauthorized => {
-            format!("the operator may not describe topic {topic}; allow it the operation Describe")
+            format!(
+                "the operator may not describe topic {topic}; allow its Kafka user the operation Read on it"
+            )
         }
         Unknown::NotAsked
         | Unknown::NoAnswer

@@ -16,7 +16,7 @@ fn a_missing_topic_is_told_at_once_looked_for_now_and_then_and_harms_no_other() 
     let [missing, forbidden, other] = told;
     assert_eq!(
         (failed(missing), asked.iter().filter(|one| one.starts_with("topics")).count()),
-        (("TopicMissing", "topic c does not exist".to_owned()), 3)
+        (("TopicMissing", "topic c does not exist; create it, or correct source.topic".to_owned()), 3)
     );
     // The first call took all news.
     assert_eq!((forbidden, other), (None, None));
