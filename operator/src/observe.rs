@@ -77,7 +77,7 @@ pub struct LanesReport {
     /// What keeps it out of the store.
     #[serde(deserialize_with = "lanes::trouble")]
     pub store: Option<Box<Trouble>>,
-    /// What producers do that makes workers conflict.
+    /// What the topic is set to that may cost reports one day, or what producers do that makes workers conflict.
     #[serde(deserialize_with = "lanes::trouble")]
     pub source_warning: Option<Box<Trouble>>,
     /// What the store is set to that may cost players one day.

@@ -20,6 +20,7 @@ use crate::process;
 use crate::reader::{Player, PlayerReader, ReadError};
 use crate::report::MAX_ROLE_BYTES;
 use crate::security::SecurityError;
+use crate::source_warning::SourceWarning;
 use crate::worker::Worker;
 
 /// A lane or poll thread that made no step for so long, retries included, is wedged.
@@ -124,7 +125,7 @@ struct LanesDocument {
     /// What keeps it out of Kafka, and of the store.
     kafka: Option<TroubleDocument>,
     store: Option<TroubleDocument>,
-    /// What producers do that makes workers conflict.
+    /// What the topic is set to that may cost reports one day, or what producers do that makes workers conflict.
     source_warning: Option<TroubleDocument>,
     /// What the store is set to that may cost players one day.
     store_warning: Option<TroubleDocument>,
@@ -161,13 +162,8 @@ async fn lanes(State(served): State<Served>) -> Json<LanesDocument> {
         worker: std::process::id().to_string(),
         kafka: worker.access.trouble().map(TroubleDocument::from),
         store: worker.connector.trouble().map(TroubleDocument::from),
-        source_warning: worker.mixed_partitioners().map(|(one, other)| TroubleDocument {
-            reason: "MixedPartitioners",
-            message: format!(
-                "some records lie where {one} of the key puts them, others where {other} does: one player's reports come to several workers; \
-                 set the same partitioner in every producer"
-            ),
-        }),
+        source_warning: SourceWarning::of(worker)
+            .map(|found| TroubleDocument { reason: found.reason(), message: found.to_string() }),
         store_warning: worker
             .connector
             .eviction()

@@ -23,5 +23,6 @@ pub mod report;
 mod rotation;
 pub mod security;
 pub mod server;
+pub mod source_warning;
 pub mod store;
 pub mod worker;

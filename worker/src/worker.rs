@@ -1,7 +1,7 @@
 //! The worker: one consumer, one lane for each assigned partition, and what they share.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use plaudit_crds::worker::WorkerConfig;
@@ -15,7 +15,6 @@ use crate::ids::WriteId;
 use crate::kafka::{
     Access, GroupContext, KafkaOutbox, Link, Partition, PollSettings, PollThread, SpawnLane, consumer_config,
 };
-use crate::lane::placement::{Counts, mixed};
 use crate::lane::{Cuts, Lane, LaneContext, LaneShared, PARKED, StartRules};
 use crate::merge::Policies;
 use crate::metrics::Metrics;
@@ -25,6 +24,7 @@ use crate::process;
 use crate::proto::Fence;
 use crate::rotation;
 use crate::security::{Directory, KafkaCredentials, SecurityError};
+use crate::source_warning;
 use crate::store::Connector;
 
 /// How often offsets are committed, and idle lanes' fences looked at.
@@ -56,6 +56,7 @@ pub struct Worker {
     pub access: Arc<Access>,
     pub layout: Layout,
     consumer: Arc<ConsumerHandle>,
+    unclean: Arc<AtomicBool>,
     pub epoch: Instant,
 }
 
@@ -123,8 +124,9 @@ impl Worker {
             })
             .map_err(|_| WorkerError::PollThread)?;
         let consumer = Arc::new(ConsumerHandle { context });
-        let worker = Self { config, metrics, connector, access, layout, consumer, epoch };
-        tokio::spawn(reach(worker.clone(), stop.clone()));
+        let worker =
+            Self { config, metrics, connector, access, layout, consumer, unclean: Arc::default(), epoch };
+        tokio::spawn(ask_kafka(worker.clone(), stop.clone()));
         tokio::spawn(rotation::follow(worker.clone(), outbox, secrets, stop.clone()));
         tokio::spawn(watch(worker.clone(), stop));
         Ok(Running { worker, ended })
@@ -134,13 +136,14 @@ impl Worker {
         self.consumer.context.lanes()
     }
 
-    /// Two partitioners that producers use side by side.
-    pub fn mixed_partitioners(&self) -> Option<(&'static str, &'static str)> {
-        let mut all = Counts::default();
-        for lane in self.lanes() {
-            all.iter_mut().zip(lane.placement.counts()).for_each(|(sum, count)| *sum += count);
-        }
-        mixed(&all)
+    /// The topic allows unclean leader elections, as far as it was asked.
+    pub fn allows_unclean_election(&self) -> bool {
+        self.unclean.load(Ordering::Relaxed)
+    }
+
+    /// Gives what was known before.
+    pub(crate) fn set_allows_unclean_election(&self, allowed: bool) -> bool {
+        self.unclean.swap(allowed, Ordering::Relaxed)
     }
 
     /// How long ago the poll thread last went round, and how much of that a rebalance may take.
@@ -186,8 +189,9 @@ async fn partitions(access: &Arc<Access>, topic: &str) -> usize {
     count.await.ok().flatten().filter(|count| *count > 0).unwrap_or(UNKNOWN_PARTITIONS)
 }
 
-/// Asks until Kafka has answered once: a worker that no partition is left for would not know otherwise.
-async fn reach(worker: Worker, stop: CancellationToken) {
+/// Asks until Kafka has answered once: a worker that no partition is left for would not know otherwise. From then on, now and then for the
+/// topic's settings.
+async fn ask_kafka(worker: Worker, stop: CancellationToken) {
     while !worker.access.is_reached() {
         partitions(&worker.access, &worker.config.source.topic).await;
         tokio::select! {
@@ -195,6 +199,7 @@ async fn reach(worker: Worker, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
     }
+    source_warning::watch_settings(&worker, &stop).await;
 }
 
 fn spawn_lane(

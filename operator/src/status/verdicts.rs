@@ -96,7 +96,7 @@ pub(super) fn source_available(pipeline: &Pipeline, observed: &Observed) -> Verd
     }
 }
 
-/// What producers do that does no harm to what is stored.
+/// What needs a look and does no harm now.
 fn warning(observed: &Observed) -> Option<&Trouble> {
     observed.workers.values().find_map(|worker| worker.report.as_ref()?.source_warning.as_deref())
 }

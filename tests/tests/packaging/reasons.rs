@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Where reasons are given, without tests.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("../../../operator/src/controller/facts.rs"),
     include_str!("../../../operator/src/controller/secrets.rs"),
     include_str!("../../../operator/src/controller/workers.rs"),
@@ -18,6 +18,7 @@ const SOURCES: [&str; 16] = [
     include_str!("../../../worker/src/lane/shared.rs"),
     include_str!("../../../worker/src/security/secrets.rs"),
     include_str!("../../../worker/src/security/tls.rs"),
+    include_str!("../../../worker/src/source_warning.rs"),
     include_str!("../../../worker/src/store/eviction.rs"),
     include_str!("../../../worker/src/store/refusal.rs"),
 ];

@@ -60,6 +60,11 @@ fn max_poll_interval_ms(properties: &Properties) -> i32 {
     properties.session_timeout_ms.unwrap_or(0).max(60_000)
 }
 
+/// Settings of a client that asks one question.
+pub fn admin_config(access: &Access) -> ClientConfig {
+    base(access)
+}
+
 /// Settings of a consumer without a group, for reading single records.
 pub fn reader_config(access: &Access) -> ClientConfig {
     let mut client = base(access);

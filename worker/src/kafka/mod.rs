@@ -19,6 +19,7 @@ mod refetch;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod topic_settings;
 mod unlocks;
 
 pub use access::Access;
@@ -29,3 +30,4 @@ pub use link::{Link, LinkContext};
 pub use outbox::KafkaOutbox;
 pub use partition::Partition;
 pub use poll::{PollSettings, PollThread};
+pub use topic_settings::allows_unclean_election;
