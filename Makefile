@@ -52,13 +52,17 @@ fuzz: setup ## hostile inputs for whatever reads them, each target for 30 s (SEC
 	@tools/fuzz $(or $(SECONDS),30) $(ONLY)
 
 check: setup ## formatting, lints, licences and advisories
-	@tools/setup go
+	@tools/setup go shell
 	tools/go-check
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy -p plaudit-tests --test nodes --test e2e --locked -- -D warnings
 	tools/deny
 	"$$(tools/fetch actionlint)/actionlint"
+	shellcheck -x -P SCRIPTDIR -S warning $$(grep -l '^#!.*sh$$' tools/* .ci/run)
+
+ci: ## what CI runs, with the time of each step (STEPS="check test": only those)
+	@.ci/run $(STEPS)
 
 bench: setup ## reports per second, CPU and memory, beside others and the synchronous design; the operator (SCENARIO=event, operator, ...)
 	@tools/setup go jemalloc
