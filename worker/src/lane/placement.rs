@@ -15,8 +15,11 @@ const ENOUGH: u32 = 256;
 /// or somebody sent them by hand.
 const EXPLAINED_PERCENT: u32 = 98;
 
+/// What a partitioner hashes a key to; the partition is the rest of it by their number.
+type Hash = fn(&[u8]) -> u32;
+
 /// The partitioners that clients use where nobody chose another one, by what they hash the key with.
-const HASHES: [(&str, fn(&[u8]) -> u32); 3] = [
+const HASHES: [(&str, Hash); 3] = [
     // The Java client, and what follows it; librdkafka's murmur2_random.
     ("murmur2", |key| murmur2(key) & 0x7fff_ffff),
     // librdkafka's consistent_random.
@@ -84,7 +87,7 @@ pub fn mixed(counts: &Counts) -> Option<(&'static str, &'static str)> {
 
 /// The set of partitioners that put this key into this partition.
 fn homes(key: &[u8], partition: i32, partitions: u32) -> usize {
-    let home = |hash: fn(&[u8]) -> u32| i64::from(hash(key) % partitions) == i64::from(partition);
+    let home = |hash: Hash| i64::from(hash(key) % partitions) == i64::from(partition);
     HASHES.iter().enumerate().map(|(bit, (_, hash))| usize::from(home(*hash)) << bit).sum()
 }
 
@@ -108,7 +111,7 @@ mod tests {
     const PARTITIONS: u32 = 12;
 
     /// What lanes of all partitions count of 20,000 players, the n-th of whom is placed by `partitioner(n)`.
-    fn seen(partitioner: impl Fn(u64) -> fn(&[u8]) -> u32) -> Counts {
+    fn seen(partitioner: impl Fn(u64) -> Hash) -> Counts {
         let lanes: Vec<Placement> = (0..PARTITIONS).map(|_| Placement::default()).collect();
         for uin in 0..20_000_u64 {
             let partition = partitioner(uin)(uin.to_string().as_bytes()) % PARTITIONS;
@@ -133,9 +136,9 @@ mod tests {
     #[test]
     fn two_partitioners_on_one_topic_are_told_and_one_alone_is_not() {
         let [murmur2, crc32, fnv1a] = HASHES.map(|(_, hash)| hash);
-        let other: fn(&[u8]) -> u32 = |key| u32::from(key[0]) + 7 * u32::from(key[key.len() - 1]);
+        let other: Hash = |key| u32::from(key[0]) + 7 * u32::from(key[key.len() - 1]);
         // By blocks of sixteen, since one in sixteen is looked at.
-        let tenth = |uin: u64| uin / 16 % 10 == 0;
+        let tenth = |uin: u64| (uin / 16).is_multiple_of(10);
 
         let found = [
             mixed(&seen(|_| murmur2)),
@@ -167,10 +170,10 @@ mod tests {
     fn what_a_lane_saw_long_ago_is_forgotten() {
         let lane = Placement::default();
         lane.set_partitions(2);
-        let place = |lane: &Placement, hash: fn(&[u8]) -> u32, rounds: std::ops::Range<i64>| {
+        let place = |lane: &Placement, hash: Hash, rounds: std::ops::Range<i64>| {
             for round in rounds {
                 let uin = round.unsigned_abs();
-                if hash(uin.to_string().as_bytes()) % 2 == 0 {
+                if hash(uin.to_string().as_bytes()).is_multiple_of(2) {
                     lane.note(0, round * EACH, uin);
                 }
             }
