@@ -1,6 +1,7 @@
 //! The canary is a word that the tests' passwords have and nothing else has: who reads it in what programs say has found a secret.
 //!
-//! Keys cannot have it, so those that the tests make are kept in mind. Every fleet and worker that a test stops is searched.
+//! Keys cannot have it, so those that the tests make are kept in mind. Every fleet and worker that a test stops is searched, and what an
+//! operator with Secrets says and writes to the cluster.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -75,10 +76,10 @@ pub fn search_process(pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// Fails if there is a secret in what a worker at this address answers.
-pub(crate) fn search_endpoints(address: &str) -> Result<()> {
+/// Fails if there is a secret in what a worker or an operator at this address answers.
+pub fn search_endpoints(address: &str) -> Result<()> {
     for path in ["/lanes", "/metrics", "/readyz", "/livez"] {
-        // It may have ended.
+        // It may have ended. Operators have no lanes, and say so.
         let Ok((_, body)) = ask::get(address, path) else { continue };
         search(&format!("{address}{path}"), &body)?;
     }

@@ -1,5 +1,6 @@
 //! Worker processes as the pods of an operator's Deployments: what a node would do with the real image, without one.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,6 +12,7 @@ use kube::{Api, Client, ResourceExt as _};
 use plaudit::children::WORKER_PORT;
 use plaudit_crds::worker::WorkerConfig;
 
+use crate::canary;
 use crate::stack::kubernetes::kubelet::{Launch, Processes};
 
 /// A function that starts a pod's process.
@@ -58,6 +60,26 @@ async fn launch(
         log: directory.join(format!("{name}.log")),
         ready: Some((SocketAddr::from((address, port)), "/readyz".to_owned())),
     })
+}
+
+/// Fails if there is a secret in what the pods' processes say and show, with `directory` as [`workers`] had it.
+pub fn search(directory: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let ending = path.extension().and_then(OsStr::to_str);
+        match ending {
+            Some("log") => canary::search_files(&path)?,
+            Some("yaml") => {
+                canary::search_files(&path)?;
+                let config = WorkerConfig::from_yaml(&std::fs::read_to_string(&path)?)?;
+                canary::search_endpoints(&config.http.address)?;
+            }
+            Some("pid") => canary::search_process(std::fs::read_to_string(&path)?.parse()?)?,
+            // The Secrets themselves, for one.
+            Some(_) | None => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes the keys that a pod's volumes name, a folder for each Secret; none for what does not exist, since all are optional.

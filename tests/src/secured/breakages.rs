@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::broken::{Broken, Wrong};
 use super::{Secrets, Way, kafka_way, store_rules};
+use crate::canary::password;
 use crate::stack::certificates::{Identity, Subject, Validity};
 use crate::stack::security::STORE_PASSWORD;
 use crate::stack::{Acl, Listener, Operation, Resource, SecureStack, unique_name};
@@ -209,6 +210,11 @@ fn out_of_date(secret_name: &str, validity: Validity) -> (&'static str, String) 
             format!("{place} is not valid before Jan  1 00:00:00 3000 GMT; check the clock, or wait"),
         ),
     }
+}
+
+/// A value that is no text, and a secret all the same.
+fn binary() -> Vec<u8> {
+    [&[0xff, 0xfe], password("binary").as_bytes()].concat()
 }
 
 fn expects_tls(peer: &str) -> String {

@@ -13,9 +13,15 @@ use serde_json::{Value, json};
 pub use self::breakages::{Breakage, breakages};
 pub use self::broken::Broken;
 pub use self::rights::{kafka_rights, store_rules};
+use crate::canary;
 use crate::stack::certificates::Identity;
-use crate::stack::security::{PLAIN_USERS, STORE_PASSWORD};
+use crate::stack::security::{PLAIN_USERS, STORE_PASSWORD, STORE_USER_PASSWORD};
 use crate::stack::{Listener, SecureStack, unique_name};
+
+/// Passwords with signs that who writes them somewhere has to escape. (What begins with the canary is found however the rest is written.)
+const SCRAM_PASSWORD: &str = "Qzv7canary the password: \"\u{1f40e}\"";
+const SCRAM_PASSWORD_IN_CLEAR: &str = "Qzv7canary-in-clear";
+const CLIENT_SECRET: &str = "Qzv7canary the secret: 100% & more";
 
 /// Values by Secret and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -49,6 +55,20 @@ impl Secrets {
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
+    }
+
+    /// Places of values that nobody would notice to be shown: neither certificates nor what [`canary::search`] finds.
+    pub fn unnoticed(&self) -> Vec<String> {
+        let values = self.0.iter().flat_map(|(name, values)| values.iter().map(move |one| (name, one)));
+        let is_unnoticed = |value: &[u8]| {
+            let text = String::from_utf8_lossy(value);
+            let is_certificate = text.starts_with("-----BEGIN CERTIFICATE-----");
+            !text.trim().is_empty() && !is_certificate && canary::search("it", &text).is_ok()
+        };
+        values
+            .filter(|(_, (_, value))| is_unnoticed(value))
+            .map(|(name, (key, _))| format!("{name}/{key}"))
+            .collect()
     }
 
     /// As files, a folder for each Secret.
@@ -103,16 +123,16 @@ pub fn kafka_way(stack: &SecureStack, listener: Listener) -> Result<Way> {
             (Some(user.to_owned()), json!({"tls": tls, "sasl": sasl}), secrets)
         }
         Listener::ScramSha256 | Listener::ScramSha512 => {
-            let (sasl, secrets) = scram("the password: \"\u{1f40e}\"")?;
+            let (sasl, secrets) = scram(SCRAM_PASSWORD)?;
             (Some(user), json!({"tls": tls, "sasl": sasl}), secrets)
         }
         Listener::ScramInClear => {
-            let (sasl, secrets) = scram("in-clear")?;
+            let (sasl, secrets) = scram(SCRAM_PASSWORD_IN_CLEAR)?;
             (Some(user), json!({"sasl": sasl}), secrets)
         }
         Listener::OAuthBearer => {
-            tokens.register(&user, "the secret: 100% & more");
-            let secrets = authorities.with("client", "client-secret", "the secret: 100% & more");
+            tokens.register(&user, CLIENT_SECRET);
+            let secrets = authorities.with("client", "client-secret", CLIENT_SECRET);
             let oauth = json!({
                 "tokenEndpoint": tokens.token_url(), "clientId": user,
                 "clientSecret": {"secretName": "client"}, "ca": {"secretName": "authorities"},
@@ -130,11 +150,11 @@ pub fn store_ways(stack: &SecureStack, key_prefix: &str) -> Result<[Way; 4]> {
     let SecureStack { authority, store, .. } = stack;
     let user = unique_name("user");
     let rules = store_rules(key_prefix)?;
-    store.set_user(&user, "of-the-user", &rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+    store.set_user(&user, STORE_USER_PASSWORD, &rules.iter().map(String::as_str).collect::<Vec<_>>())?;
     let (plain, secure) = (store.address(), store.tls_address()?);
     let password = json!({"secretName": "store"});
     let of_all = Secrets::default().with("store", "password", STORE_PASSWORD);
-    let of_user = Secrets::default().with("store", "password", "of-the-user\n");
+    let of_user = Secrets::default().with("store", "password", format!("{STORE_USER_PASSWORD}\n"));
     let trusting = |secrets: &Secrets| secrets.clone().with("store-authorities", "ca.crt", authority.pem());
     let ca = json!({"secretName": "store-authorities"});
     let own = trusting(&of_user).with_identity("store-certificate", &authority.client("worker")?);

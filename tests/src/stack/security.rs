@@ -17,6 +17,8 @@ pub const PLAIN_USERS: [(&str, &str); 2] =
     [("plain-one", "Qzv7canary-of-one"), ("plain-two", "Qzv7canary-of-two")];
 /// Of the store's default user.
 pub const STORE_PASSWORD: &str = "Qzv7canary-of-the-store";
+/// Of users of the store that tests make.
+pub const STORE_USER_PASSWORD: &str = "Qzv7canary-of-the-user";
 
 #[derive(Debug)]
 pub struct SecureStack {

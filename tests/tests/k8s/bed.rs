@@ -42,7 +42,7 @@ pub struct Bed {
     /// Ends the operator when the bed is dropped.
     _operator: Option<AbortOnDropHandle<()>>,
     /// A cluster of its own, where the test changes what all share.
-    _cluster: Option<Arc<Cluster>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Bed {
@@ -98,7 +98,7 @@ impl Bed {
             topic,
             stop: CancellationToken::new(),
             _operator: None,
-            _cluster: own,
+            cluster: own,
         })
     }
 
@@ -111,6 +111,11 @@ impl Bed {
     pub fn with_operator_through(mut self, operator: Client) -> Self {
         self.operator = operator;
         self.with_operator()
+    }
+
+    /// For clients that may everything.
+    pub fn config(&self) -> Result<Config> {
+        self.cluster.as_ref().map_or_else(|| shared().config(), |own| own.config())
     }
 
     pub fn with_operator(mut self) -> Self {

@@ -7,10 +7,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use plaudit_tests::played;
 use plaudit_tests::programs;
 use plaudit_tests::scene::{Log, Outgoing};
+use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::kubernetes::kubelet::Kubelet;
-use plaudit_tests::stack::kubernetes::{eventually, shared};
 use plaudit_tests::stack::{self, unique_name};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::bed::{Bed, LIMIT};
 
@@ -258,13 +259,19 @@ impl<'a> Case<'a> {
 const GOOD: &str = r#"{"uin": 7, "items": [{"type": 1, "value": 5}]}"#;
 const BAD: &str = "{";
 
-pub async fn played_bed(name: &str) -> Result<(Bed, Kubelet, tempfile::TempDir)> {
+pub async fn played_bed(name: &str) -> Result<(Bed, Kubelet, TempDir)> {
     let bed = Bed::start(name).await?;
+    let (kubelet, directory) = play(&bed)?;
+    Ok((bed, kubelet, directory))
+}
+
+/// Plays the pods of a bed by workers, with their files in a folder.
+pub fn play(bed: &Bed) -> Result<(Kubelet, TempDir)> {
     let directory = tempfile::tempdir()?;
     let worker = programs::find("worker-under-test")?;
     let runtime = played::workers(bed.client.clone(), worker, directory.path().to_owned());
-    let kubelet = Kubelet::start(shared().config()?, Some(&bed.namespace), runtime)?;
-    Ok((bed, kubelet, directory))
+    let kubelet = Kubelet::start(bed.config()?, Some(&bed.namespace), runtime)?;
+    Ok((kubelet, directory))
 }
 
 #[tokio::test(flavor = "multi_thread")]

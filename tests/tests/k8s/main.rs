@@ -9,6 +9,7 @@ mod kubelet;
 mod leader;
 mod life;
 mod pipelines;
+mod process;
 mod rights;
 mod rules;
 mod same;

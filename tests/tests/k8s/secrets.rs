@@ -1,78 +1,26 @@
 //! Secrets of pipelines on a real API server: who reads them, what reaches pods, what starts pods anew, and that nothing of them shows.
 
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret, Service};
-use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use plaudit::children::CERTIFICATES_ANNOTATION;
-use plaudit_crds::AchievementPipeline;
-use plaudit_tests::canary::{self, password};
-use plaudit_tests::programs;
+use plaudit_tests::canary::password;
 use plaudit_tests::secured::kafka_rights;
 use plaudit_tests::stack::certificates::{Authority, bundle};
 use plaudit_tests::stack::kubernetes::eventually;
-use plaudit_tests::stack::kubernetes::fault::ApiProxy;
 use plaudit_tests::stack::{Listener, secure, unique_name};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::bed::Bed;
+use crate::process::Operator;
 
 /// A Secret is read again every twenty seconds, and its pipeline looked at as often.
 const LIMIT: Duration = Duration::from_secs(60);
 const KEYS: [&str; 2] = ["user.crt", "user.key"];
-
-/// An operator's process that logs all it can, and whose requests are counted.
-struct Operator {
-    child: Child,
-    proxy: ApiProxy,
-    directory: TempDir,
-}
-
-impl Operator {
-    fn start(bed: &Bed) -> Result<Self> {
-        let (proxy, directory) = (ApiProxy::start(bed.operator_config()?)?, tempfile::tempdir()?);
-        let kubeconfig = directory.path().join("kubeconfig");
-        std::fs::write(&kubeconfig, proxy.kubeconfig())?;
-        let log = File::create(directory.path().join("log"))?;
-        let mut command = Command::new(programs::find("plaudit-under-test")?);
-        command
-            .args(["operator", "--namespace", &bed.namespace, "--no-leader-election"])
-            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
-            .env("KUBECONFIG", kubeconfig)
-            .env("RUST_LOG", "trace")
-            .env("PLAUDIT_LOG", "trace")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = command.spawn().context("the operator does not start")?;
-        Ok(Self { child, proxy, directory })
-    }
-
-    /// Names of the Secrets that were asked for; empty for a list of them.
-    fn secrets(&self, namespace: &str) -> BTreeSet<String> {
-        let (seen, place) = (self.proxy.seen(), format!("/{namespace}/secrets"));
-        let paths = seen.iter().filter_map(|seen| seen.path.split_once(&place)).map(|(_, rest)| rest);
-        paths.map(|rest| rest.trim_matches(['/', '?']).to_owned()).collect()
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 async fn write(bed: &Bed, name: &str, values: &[(&str, &str)]) -> Result<()> {
     let data: serde_json::Map<String, Value> =
@@ -188,7 +136,7 @@ async fn new_certificates_start_pods_anew_and_nothing_else_of_secrets_does() -> 
     }
 
     let asked = operator.secrets(&bed.namespace);
-    shows_no_secret(&bed, &operator).await?;
+    operator.shows_no_secret(&bed).await?;
     drop(operator);
     let next = Operator::start(&bed)?;
     eventually("the next operator to look", LIMIT, async || {
@@ -232,31 +180,4 @@ fn expected_access() -> Value {
         "environment": 0,
         "environmentFrom": null,
     })
-}
-
-/// Neither the operator's log, arguments and environment, nor anything that it wrote to the cluster has a secret.
-async fn shows_no_secret(bed: &Bed, operator: &Operator) -> Result<()> {
-    let log = operator.directory.path().join("log");
-    ensure!(
-        std::fs::read_to_string(&log)?.contains("TRACE"),
-        "the log of the operator is not what was asked for"
-    );
-    canary::search_files(&log)?;
-    canary::search_process(operator.child.id())?;
-    search::<AchievementPipeline>(&bed.api()).await?;
-    search::<Deployment>(&bed.api()).await?;
-    search::<ConfigMap>(&bed.api()).await?;
-    search::<Service>(&bed.api()).await?;
-    search::<Event>(&bed.api()).await?;
-    search::<Pod>(&bed.api()).await
-}
-
-async fn search<K>(api: &Api<K>) -> Result<()>
-where
-    K: Clone + std::fmt::Debug + Serialize + DeserializeOwned,
-{
-    for object in api.list(&ListParams::default()).await? {
-        canary::search(std::any::type_name::<K>(), &serde_json::to_string_pretty(&object)?)?;
-    }
-    Ok(())
 }

@@ -7,10 +7,12 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
+use plaudit_tests::played;
 use plaudit_tests::secured::{Breakage, Broken, breakages};
 
 use crate::bed::{Bed, condition};
-use crate::breakages::played_bed;
+use crate::breakages::play;
+use crate::process::Operator;
 
 async fn create(bed: &Bed, row: &Breakage) -> Result<()> {
     let secrets: Api<Secret> = bed.api();
@@ -46,7 +48,9 @@ async fn told(bed: &Bed, row: &Breakage) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_says_what_keeps_a_pipeline_out_as_plaudit_local_does() -> Result<()> {
-    let (bed, _kubelet, _directory) = played_bed("secure").await?;
+    let bed = Bed::idle("secure").await?;
+    let (_kubelet, directory) = play(&bed)?;
+    let operator = Operator::start(&bed)?;
     let servers = Broken::start()?;
     let rows = breakages(&servers)?;
     for row in &rows {
@@ -63,5 +67,6 @@ async fn the_operator_says_what_keeps_a_pipeline_out_as_plaudit_local_does() -> 
         .map(|row| (row.name, format!("{} is False: {}: {}", row.condition, row.reason, row.message)));
     let wrong: Vec<_> = said.into_iter().zip(expected).filter(|(said, row)| said != row).collect();
     assert!(wrong.is_empty(), "said, and expected: {wrong:#?}");
-    Ok(())
+    played::search(directory.path())?;
+    operator.shows_no_secret(&bed).await
 }

@@ -11,6 +11,8 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, ResourceExt};
 use plaudit::pipeline::parse;
+use plaudit_tests::canary::password;
+use plaudit_tests::played;
 use plaudit_tests::scene::{Scene, achievements, rough_mix};
 use plaudit_tests::secured::kafka_rights;
 use plaudit_tests::stack::kubernetes::eventually;
@@ -19,7 +21,8 @@ use plaudit_tests::stack::{Listener, secure, unique_name};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
-use crate::breakages::played_bed;
+use crate::breakages::play;
+use crate::process::Operator;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 4;
@@ -55,7 +58,9 @@ async fn workers(bed: &Bed, old: &BTreeSet<String>) -> Result<BTreeSet<String>> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_user_takes_over_under_load_and_a_wrong_one_stops_nobody() -> Result<()> {
-    let (bed, _kubelet, _directory) = played_bed("users").await?;
+    let bed = Bed::idle("users").await?;
+    let (_kubelet, directory) = play(&bed)?;
+    let operator = Operator::start(&bed)?;
     let servers = secure();
     let (topic, kafka) = (unique_name("users"), &servers.kafka);
     let group = format!("{}.p", bed.namespace);
@@ -63,9 +68,10 @@ async fn another_user_takes_over_under_load_and_a_wrong_one_stops_nobody() -> Re
     let letters = [letters[0].as_str(), letters[1].as_str()];
     let (old, new) = (unique_name("old"), unique_name("new"));
     for user in [&old, &new] {
-        kafka.set_scram_password(user, user)?;
+        let password = password("user");
+        kafka.set_scram_password(user, &password)?;
         kafka.allow(&kafka_rights(user, &topic, &group, &letters))?;
-        create_secret(&bed, user, "password", user).await?;
+        create_secret(&bed, user, "password", &password).await?;
     }
     create_secret(&bed, "ca", "ca.crt", &servers.authority.pem()).await?;
     create_secret(&bed, "store", "password", STORE_PASSWORD).await?;
@@ -99,7 +105,7 @@ async fn another_user_takes_over_under_load_and_a_wrong_one_stops_nobody() -> Re
     let become_user = |user: &str| json!({"spec": {"source": {"security": {"sasl": login(user)}}}});
     bed.edit("p", become_user("nobody")).await?;
     bed.until_reason("p", "SourceAvailable", "SecretMissing").await?;
-    create_secret(&bed, "nobody", "password", "unknown").await?;
+    create_secret(&bed, "nobody", "password", &password("unknown")).await?;
     bed.until_reason("p", "SourceAvailable", "AuthenticationFailed").await?;
     let meanwhile = scene.log()?.ends()?;
     let stored = eventually("reports to be stored by the old user", LIMIT, async || {
@@ -117,5 +123,6 @@ async fn another_user_takes_over_under_load_and_a_wrong_one_stops_nobody() -> Re
     let verdict = scene.assert_exact()?;
     ensure!(first.is_disjoint(&second), "{first:?} and {second:?}");
     eprintln!("{verdict}");
-    Ok(())
+    played::search(directory.path())?;
+    operator.shows_no_secret(&bed).await
 }

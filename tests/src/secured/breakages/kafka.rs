@@ -1,6 +1,7 @@
 //! What can be wrong between a pipeline and Kafka.
 
 use super::*;
+use crate::secured::CLIENT_SECRET;
 
 impl Table<'_> {
     /// The ways of a stack, with the rights of a worker and of the operator.
@@ -23,7 +24,7 @@ impl Table<'_> {
             ("wrong-password-512", Listener::ScramSha512, "password"),
         ] {
             let mut way = kafka_way(self.stack(), listener)?;
-            way.secrets = way.secrets.with("kafka-user", secret_key, "wrong");
+            way.secrets = way.secrets.with("kafka-user", secret_key, password("wrong"));
             let message = self.not_let_in(listener, &way)?;
             self.source(name, way, "AuthenticationFailed", message);
         }
@@ -137,7 +138,12 @@ impl Table<'_> {
         let none = Secrets::default;
         let rows = [
             ("secret-missing", none(), "SecretMissing", MISSING),
-            ("key-missing", none().with("login", "pass", "word"), "SecretKeyMissing", NO_PASSWORD),
+            (
+                "key-missing",
+                none().with("login", "pass", password("elsewhere")),
+                "SecretKeyMissing",
+                NO_PASSWORD,
+            ),
             (
                 "value-empty",
                 none().with("login", "password", "\n"),
@@ -146,7 +152,7 @@ impl Table<'_> {
             ),
             (
                 "value-binary",
-                none().with("login", "user.password", [0xff, 0xfe]),
+                none().with("login", "user.password", binary()),
                 "SecretInvalid",
                 "key user.password of Secret login is not UTF-8 text; write the text itself, Kubernetes alone adds base64",
             ),
@@ -155,7 +161,7 @@ impl Table<'_> {
             self.source(name, way(secrets), reason, message.to_owned());
         }
         let mut way = self.trusting(json!({"bootstrapServers": "127.0.0.1:1"}));
-        way.secrets = way.secrets.with("authorities", "ca.crt", "no certificate");
+        way.secrets = way.secrets.with("authorities", "ca.crt", password("no-certificate"));
         self.source("no-pem", way, "SecretInvalid", NO_PEM.to_owned());
     }
 
@@ -163,7 +169,7 @@ impl Table<'_> {
         let listener = Listener::OAuthBearer;
         let mut way = kafka_way(self.stack(), listener)?;
         let (endpoint, user) = (self.stack().tokens.token_url(), way.user.clone().unwrap_or_default());
-        way.secrets = way.secrets.with("client", "client-secret", "wrong");
+        way.secrets = way.secrets.with("client", "client-secret", password("wrong"));
         let message = format!(
             "{endpoint} gave no token to client {user} (401 Unauthorized, invalid_client); check clientId and its secret"
         );
@@ -193,7 +199,7 @@ impl Table<'_> {
 
         let way = self.with_tokens_from(&self.servers.forger.token_url())?;
         let client = way.user.clone().unwrap_or_default();
-        self.servers.forger.register(&client, "the secret: 100% & more");
+        self.servers.forger.register(&client, CLIENT_SECRET);
         let peer = self.stack().kafka.secure_bootstrap(listener)?;
         let message = format!(
             "{peer} does not let in client {client} ({{\"status\":\"invalid_token\"}}); see which issuer, audience and scope it expects of tokens"

@@ -1,12 +1,14 @@
 //! What can be wrong between a pipeline and its store.
 
 use super::*;
+use crate::stack::security::STORE_USER_PASSWORD;
 
 impl Table<'_> {
     pub(super) fn logins_of_stores(&mut self) -> Result<()> {
         let stack = self.stack();
         let (address, user) = (stack.store.address(), unique_name("user"));
-        stack.store.set_user(&user, "right", &["~*", "+@all"])?;
+        let (right, wrong) = (password("right"), password("wrong"));
+        stack.store.set_user(&user, &right, &["~*", "+@all"])?;
         let way = |user: Option<&str>, password: &str| {
             let mut security = json!({"password": {"secretName": "store"}});
             if let Some(user) = user {
@@ -23,9 +25,9 @@ impl Table<'_> {
             )
         };
         let rows = [
-            ("store-wrong-password", way(None, "wrong"), refused("default")),
-            ("store-wrong-password-of-user", way(Some(&user), "wrong"), refused(&user)),
-            ("store-unknown-user", way(Some("nobody"), "right"), refused("nobody")),
+            ("store-wrong-password", way(None, &wrong), refused("default")),
+            ("store-wrong-password-of-user", way(Some(&user), &wrong), refused(&user)),
+            ("store-unknown-user", way(Some("nobody"), &right), refused("nobody")),
             (
                 "store-no-password",
                 Way::new(json!({"addresses": [address]}), Secrets::default()),
@@ -38,7 +40,7 @@ impl Table<'_> {
         let plain = self.servers.strict.address();
         let way = Way::new(
             json!({"addresses": [plain], "security": {"password": {"secretName": "store"}}}),
-            Secrets::default().with("store", "password", "unasked"),
+            Secrets::default().with("store", "password", password("unasked")),
         );
         let message =
             format!("{plain} has no password for user default; remove security.password, or set one there");
@@ -58,10 +60,14 @@ impl Table<'_> {
             // All commands but one, or all of them for other keys.
             let mut rules = store_rules(if but.is_some() { &prefix } else { "others:" })?;
             rules.retain(|rule| Some(rule.as_str()) != but);
-            stack.store.set_user(&user, "right", &rules.iter().map(String::as_str).collect::<Vec<_>>())?;
+            stack.store.set_user(
+                &user,
+                STORE_USER_PASSWORD,
+                &rules.iter().map(String::as_str).collect::<Vec<_>>(),
+            )?;
             let security = json!({"username": user, "password": {"secretName": "store"}});
             let fields = json!({"addresses": [address], "keyPrefix": prefix, "security": security});
-            let way = Way::new(fields, Secrets::default().with("store", "password", "right"));
+            let way = Way::new(fields, Secrets::default().with("store", "password", STORE_USER_PASSWORD));
             let message = format!("user {user} of {address} may not {what}");
             self.store(name, way, "Unauthorized", message);
         }
@@ -115,13 +121,13 @@ impl Table<'_> {
             ),
             (
                 "store-key-missing",
-                Secrets::default().with("login", "pass", "word"),
+                Secrets::default().with("login", "pass", password("elsewhere")),
                 "SecretKeyMissing",
                 NO_PASSWORD,
             ),
             (
                 "store-value-binary",
-                Secrets::default().with("login", "password", [0xff, 0xfe]),
+                Secrets::default().with("login", "password", binary()),
                 "SecretInvalid",
                 "key password of Secret login is not UTF-8 text; write the text itself, Kubernetes alone adds base64",
             ),
@@ -130,7 +136,7 @@ impl Table<'_> {
             self.store(name, Way::new(fields.clone(), secrets), reason, message.to_owned());
         }
         let mut way = self.trusting(json!({"addresses": [address]}));
-        way.secrets = way.secrets.with("authorities", "ca.crt", "no certificate");
+        way.secrets = way.secrets.with("authorities", "ca.crt", password("no-certificate"));
         self.store("store-no-pem", way, "SecretInvalid", NO_PEM.to_owned());
         Ok(())
     }

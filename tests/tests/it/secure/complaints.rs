@@ -39,6 +39,8 @@ impl<'a> Run<'a> {
         let fleet = Fleet::start(&Settings {
             poll_seconds: 0.5,
             secrets: Some(&secrets),
+            // Whoever logs most must not log a secret.
+            log: Some("trace"),
             ..Settings::under_test(
                 &file,
                 text(&row.spec["source"]["bootstrapServers"])?,
@@ -94,6 +96,9 @@ fn what_keeps_a_pipeline_out_is_said_with_its_reason_in_status_and_log() -> Resu
             eprintln!("log of the worker of {}:\n{}", run.row.name, run.fleet.worker_log("w-0"));
         }
         said.extend(runs.iter().map(Run::said));
+        for Run { row, fleet, .. } in &mut runs {
+            fleet.stop().context(row.name)?;
+        }
     }
 
     let expected = rows
@@ -101,5 +106,7 @@ fn what_keeps_a_pipeline_out_is_said_with_its_reason_in_status_and_log() -> Resu
         .map(|row| (row.name, format!("{} is False: {}: {}", row.condition, row.reason, row.message), true));
     let wrong: Vec<(Said, Said)> = said.into_iter().zip(expected).filter(|(said, row)| said != row).collect();
     assert!(wrong.is_empty(), "said, and expected: {wrong:#?}");
+    let unnoticed: Vec<String> = rows.iter().flat_map(|row| row.secrets.unnoticed()).collect();
+    assert!(unnoticed.is_empty(), "nobody would notice if these were shown: {unnoticed:?}");
     Ok(())
 }

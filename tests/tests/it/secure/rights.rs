@@ -9,6 +9,7 @@ use plaudit_crds::AchievementPipeline;
 use plaudit_tests::fleet::{Fleet, Settings};
 use plaudit_tests::scene::{Outgoing, Scene, Worker, achievements, rough_mix};
 use plaudit_tests::secured::{Secrets, Way, kafka_rights, kafka_way, store_rules, store_ways};
+use plaudit_tests::stack::security::STORE_USER_PASSWORD;
 use plaudit_tests::stack::{Listener, secure, unique_name, until};
 use serde_json::json;
 
@@ -44,7 +45,7 @@ fn without(rule: Option<&str>, directory: &Path) -> Result<(Scene<'static>, Work
     rules.retain(|one| Some(one.as_str()) != rule);
     let user = store.user.take().context("a user")?;
     let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-    stack.store.set_user(&user, "of-the-user", &rules)?;
+    stack.store.set_user(&user, STORE_USER_PASSWORD, &rules)?;
     let kafka = Way {
         user: None,
         fields: json!({"bootstrapServers": stack.kafka.bootstrap()}),
@@ -100,7 +101,8 @@ fn a_worker_does_all_its_work_with_the_stores_rules_of_the_page_and_names_each_t
     ensure!(wrong.is_empty(), "{wrong:#?}");
     ensure!(quiet["store"].is_null() && quiet["storeWarning"].is_null(), "{quiet}");
     ensure!(verdict.split_players == 1 && verdict.stray_chunks == 0, "{verdict}");
-    all.1.stop()
+    all.1.stop()?;
+    runs.into_iter().try_for_each(|(_, worker)| worker.stop())
 }
 
 /// A `plaudit local` whose user has all rights of the page but one: the source topic, the group, dead letters, unlocks.
@@ -177,5 +179,7 @@ fn plaudit_local_does_all_its_work_with_the_rights_of_the_page_and_names_each_th
     let letters = log.letters()?;
     ensure!(begun.workers.is_empty(), "there was a worker already: {begun:#?}");
     ensure!(letters > 0, "no record was refused: {verdict}");
-    fleet.stop()
+    fleet.stop()?;
+    monitor.stop()?;
+    runs.iter_mut().try_for_each(|(_, fleet)| fleet.stop())
 }

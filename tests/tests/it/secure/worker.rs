@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use plaudit::pipeline;
 use plaudit_crds::AchievementPipeline;
+use plaudit_tests::canary;
 use plaudit_tests::fleet::{Fleet, Settings};
 use plaudit_tests::scene::{Scene, rough_mix};
 use plaudit_tests::secured::{kafka_rights, kafka_way, kafka_ways, store_ways};
@@ -84,6 +85,7 @@ fn a_worker_that_kafka_never_let_in_ends_once_its_certificates_are_others() -> R
     let next = scene.start_worker()?;
     scene.wait_until_committed(LIMIT).with_context(|| next.log())?;
 
+    canary::search("the log of a worker that was kept out", &log)?;
     ensure!(ended.success() && log.contains("it ends, to be started with them"), "{ended}: {log}");
     scene.assert_exact()?;
     next.stop()
@@ -144,7 +146,8 @@ fn plaudit(arguments: &[&str], file: &Path, secrets: &Path) -> Result<String> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plaudit-under-test"));
     command.args(arguments).arg("-f").arg(file).arg("--secrets").arg(secrets);
     let output = command.output()?;
-    let said = String::from_utf8(output.stdout)?;
-    ensure!(output.status.success(), "{command:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    let (said, complained) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    ensure!(output.status.success(), "{command:?}: {said}{complained}");
+    canary::search(&format!("{command:?}"), &format!("{said}{complained}"))?;
     Ok(said)
 }
