@@ -55,7 +55,7 @@ pub fn pipeline_rules() -> Vec<Rule> {
             "",
             &["secrets"],
             &["get"],
-            "to ask Kafka for the lag with the credentials that a pipeline names; by name only, none is listed or watched",
+            "to ask Kafka for the lag with the credentials that a pipeline names, and to say what is wrong with them and with those for its store; by name only, none is listed or watched",
         ),
     ]
 }

@@ -62,7 +62,7 @@
   - events
   verbs:
   - create
-# to ask Kafka for the lag with the credentials that a pipeline names; by name only, none is listed or watched
+# to ask Kafka for the lag with the credentials that a pipeline names, and to say what is wrong with them and with those for its store; by name only, none is listed or watched
 - apiGroups:
   - ''
   resources:
