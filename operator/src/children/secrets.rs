@@ -7,7 +7,7 @@ use plaudit_crds::worker::WorkerConfig;
 
 use crate::pipeline::Pipeline;
 
-/// Readable by their owner; the kubelet adds the pod's group (fsGroup), which is the worker's.
+/// Readable by their owner, root; for the pod's group (fsGroup), which is the worker's, the kubelet makes it 0440.
 const MODE: i32 = 0o400;
 
 /// A volume and its place for each Secret.
