@@ -67,6 +67,14 @@ pub struct WorkerState {
     pub report: Option<LanesReport>,
 }
 
+impl WorkerState {
+    /// It answered, and something keeps it out.
+    #[must_use]
+    pub fn complains(&self) -> bool {
+        self.report.as_ref().is_some_and(LanesReport::complains)
+    }
+}
+
 /// The answer of a worker's `/lanes`. Kept for each worker, so that what is rarely there is boxed.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", default)]
@@ -94,6 +102,14 @@ pub struct LanesReport {
     pub cpu_seconds: f64,
     /// Memory it holds now.
     pub resident_bytes: u64,
+}
+
+impl LanesReport {
+    /// Something keeps the worker out, though it may be ready: what it has open may go on.
+    #[must_use]
+    pub fn complains(&self) -> bool {
+        self.kafka.is_some() || self.store.is_some()
+    }
 }
 
 /// The serial consumer of one partition.

@@ -12,12 +12,12 @@ use super::context::{Guarded, lock};
 use super::memory::Memory;
 use super::workers::WorkerPod;
 use crate::children::WORKER_PORT;
-use crate::observe::{self, LanesReport};
+use crate::observe::{self, Lane, LanesReport, Trouble};
 
 /// One ready worker speaks for a pipeline in which all is well.
 const READY_EVERY: Duration = Duration::from_secs(120);
-/// A worker that is not ready knows why.
-const NOT_READY_EVERY: Duration = Duration::from_secs(5);
+/// A worker that is not ready knows why, and one that complains knows when that is over.
+const NOT_WELL_EVERY: Duration = Duration::from_secs(5);
 /// Questions under way at one time, over all pipelines.
 const AT_ONCE: usize = 64;
 /// Pods of one pipeline that are asked in one look: a reason is known after a few of a thousand.
@@ -43,8 +43,8 @@ pub(super) struct Talk {
     pub report: Option<Box<LanesReport>>,
 }
 
-/// The pods to ask now: those not ready each five seconds, one of the ready ones each two minutes, and those that have become ready,
-/// since what they waited for when they were asked is over.
+/// The pods to ask now: those that are not ready or complain each five seconds, one of the others each two minutes, and those that have
+/// become ready, since what they waited for when they were asked is over.
 pub(super) fn due(
     pods: &[Arc<WorkerPod>],
     talks: &BTreeMap<String, Talk>,
@@ -56,10 +56,15 @@ pub(super) fn due(
     let waits = |pod: &WorkerPod, period: Duration| {
         asked(pod).is_none_or(|question| now.saturating_sub(question.at) >= period)
     };
-    let (ready, not_ready): (Vec<_>, Vec<_>) =
-        pods.iter().filter(|pod| pod.ip.is_some() && !pod.leaving).partition(|pod| pod.ready);
+    let complains = |pod: &WorkerPod| {
+        talks.get(&pod.name).and_then(|talk| talk.report.as_ref()).is_some_and(|report| report.complains())
+    };
+    let (ready, not_well): (Vec<_>, Vec<_>) = pods
+        .iter()
+        .filter(|pod| pod.ip.is_some() && !pod.leaving)
+        .partition(|pod| pod.ready && !complains(pod));
     let (recovered, ready): (Vec<_>, Vec<_>) = ready.into_iter().partition(recovered);
-    let mut due: Vec<_> = not_ready.into_iter().filter(|pod| waits(pod, NOT_READY_EVERY)).collect();
+    let mut due: Vec<_> = not_well.into_iter().filter(|pod| waits(pod, NOT_WELL_EVERY)).collect();
     due.extend(recovered);
     if ready.iter().all(|pod| waits(pod, READY_EVERY)) {
         // Who was asked longest ago, so that each has its turn.
@@ -105,14 +110,21 @@ fn address(ip: &str) -> String {
     if ip.contains(':') { format!("[{ip}]:{WORKER_PORT}") } else { format!("{ip}:{WORKER_PORT}") }
 }
 
-/// Takes an answer; true if it says something new about lanes. A pod that does not answer says nothing any more.
+/// Takes an answer; true if it says something new about lanes, or of what keeps the worker out. A pod that does not answer says nothing
+/// any more.
 fn note(memory: &mut Memory, pod: &str, report: Option<LanesReport>) -> bool {
     let talk = memory.talks.entry(pod.to_owned()).or_default();
     if let Some(question) = &mut talk.asked {
         question.is_open = false;
     }
     let before = std::mem::replace(&mut talk.report, report.map(Box::new));
-    before.map(|report| report.lanes) != talk.report.as_ref().map(|report| report.lanes.clone())
+    said(before.as_deref()) != said(talk.report.as_deref())
+}
+
+/// What of an answer changes a status.
+fn said(report: Option<&LanesReport>) -> Option<(&[Lane], [Option<&Trouble>; 4])> {
+    let LanesReport { lanes, kafka, store, source_warning, store_warning, .. } = report?;
+    Some((lanes, [kafka, store, source_warning, store_warning].map(|trouble| trouble.as_deref())))
 }
 
 #[cfg(test)]
@@ -158,5 +170,37 @@ mod tests {
         let talks = [("c".to_owned(), Talk { asked: Some(open), report: None })].into();
         assert_eq!(due(talks, 60), ["a"], "nobody is asked twice at a time");
         assert_eq!(found, [vec!["c", "a"], vec![], vec!["c"], vec!["b"], vec!["a"], vec!["a", "b"]]);
+    }
+
+    fn kept_out() -> LanesReport {
+        let trouble = Trouble { reason: "AuthenticationFailed".to_owned(), message: "why".to_owned() };
+        LanesReport { store: Some(Box::new(trouble)), ..LanesReport::default() }
+    }
+
+    #[test]
+    fn a_ready_pod_that_complains_is_asked_as_often_as_one_that_is_not_ready() {
+        let pods = [pod("a", true), pod("b", true)].map(Arc::new);
+        let asked = Some(Question { at: Duration::ZERO, ready: true, is_open: false });
+        let talks = [
+            ("a".to_owned(), Talk { asked, report: Some(Box::new(kept_out())) }),
+            ("b".to_owned(), Talk { asked, report: Some(Box::default()) }),
+        ]
+        .into();
+
+        let due = [4, 5].map(|now| due(&pods, &talks, Duration::from_secs(now)));
+
+        let names = due.map(|pods| pods.iter().map(|pod| pod.name.clone()).collect::<Vec<_>>());
+        assert_eq!(names, [vec![], vec!["a"]]);
+    }
+
+    #[test]
+    fn an_answer_is_news_when_it_says_another_thing_of_what_keeps_a_worker_out() {
+        let mut memory = Memory::default();
+        let busier = LanesReport { records: 7, ..LanesReport::default() };
+        let answers = [Some(kept_out()), Some(kept_out()), Some(LanesReport::default()), Some(busier), None];
+
+        let news = answers.map(|report| note(&mut memory, "a", report));
+
+        assert_eq!(news, [true, false, true, false, true]);
     }
 }

@@ -296,7 +296,7 @@ impl Look<'_> {
     fn again(&self, pipeline: &Pipeline, observed: &Observed, decision: Duration) -> Duration {
         let Observed { source, workers, rolls_out, .. } = observed;
         let moves = *rolls_out
-            || workers.values().any(|worker| !worker.ready)
+            || workers.values().any(|worker| !worker.ready || worker.complains())
             || !matches!(source, SourceState::Found(_))
             || observed.source_trouble.is_some();
         let period = self.context.options.period;
