@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt as _};
 use plaudit::children::WORKER_PORT;
 use plaudit_crds::worker::WorkerConfig;
@@ -19,7 +20,7 @@ use crate::stack::kubernetes::kubelet::{Launch, Processes};
 pub type Launcher = Box<dyn Fn(&Pod, Ipv4Addr) -> BoxFuture<'static, Result<Launch>> + Send + Sync>;
 
 /// Plays each pod by `binary`, with the configuration and the Secrets that its volumes name, listening on the pod's own address. Files and
-/// logs lie in `directory`. A Secret that changes later does not reach it.
+/// logs lie in `directory`. A Secret that changes later reaches it by [`mount_again`].
 pub fn workers(client: Client, binary: PathBuf, directory: PathBuf) -> Processes<Launcher> {
     Processes(Box::new(move |pod, address| {
         let (client, binary, directory, pod) =
@@ -47,7 +48,7 @@ async fn launch(
     // All pods share this machine's ports; each has an address of its own.
     let mut config = WorkerConfig::from_yaml(text)?;
     config.http.address = format!("{address}:{WORKER_PORT}");
-    let secrets = directory.join(format!("{name}.secrets"));
+    let secrets = folder_of(directory, pod);
     config.secrets_directory = secrets.display().to_string();
     mount(&Api::namespaced(client, &namespace), pod, &secrets).await?;
     let file = directory.join(format!("{name}.yaml"));
@@ -60,6 +61,23 @@ async fn launch(
         log: directory.join(format!("{name}.log")),
         ready: Some((SocketAddr::from((address, port)), "/readyz".to_owned())),
     })
+}
+
+/// Brings the Secrets as they are now to all pods of a namespace, as a kubelet does within a minute.
+pub async fn mount_again(client: &Client, namespace: &str, directory: &Path) -> Result<()> {
+    let secrets = Api::namespaced(client.clone(), namespace);
+    for pod in Api::<Pod>::namespaced(client.clone(), namespace).list(&ListParams::default()).await? {
+        let folder = folder_of(directory, &pod);
+        // Who has none yet will read them as they are.
+        if folder.exists() {
+            mount(&secrets, &pod, &folder).await?;
+        }
+    }
+    Ok(())
+}
+
+fn folder_of(directory: &Path, pod: &Pod) -> PathBuf {
+    directory.join(format!("{}.secrets", pod.name_any()))
 }
 
 /// Fails if there is a secret in what the pods' processes say and show, with `directory` as [`workers`] had it.
@@ -92,10 +110,20 @@ async fn mount(secrets: &Api<Secret>, pod: &Pod, directory: &Path) -> Result<()>
         let Some(secret) = secrets.get_opt(name).await? else { continue };
         let data = secret.data.unwrap_or_default();
         for item in volume.items.iter().flatten() {
-            if let Some(value) = data.get(&item.key) {
-                std::fs::write(folder.join(&item.path), &value.0)?;
+            let path = folder.join(&item.path);
+            match data.get(&item.key) {
+                Some(value) => replace(&path, &value.0)?,
+                None if path.exists() => std::fs::remove_file(&path)?,
+                None => {}
             }
         }
     }
     Ok(())
+}
+
+/// Writes a file that somebody may be reading.
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let new = path.with_file_name("..new");
+    std::fs::write(&new, bytes)?;
+    Ok(std::fs::rename(new, path)?)
 }

@@ -8,13 +8,13 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::broken::{Broken, Wrong};
-use super::{Secrets, Way, kafka_way, store_rules};
+use super::{Secrets, Way, kafka_rights, kafka_way, store_rules};
 use crate::canary::password;
 use crate::stack::certificates::{Identity, Subject, Validity};
-use crate::stack::security::STORE_PASSWORD;
+use crate::stack::security::{STORE_PASSWORD, STORE_USER_PASSWORD};
 use crate::stack::{Acl, Listener, Operation, Resource, SecureStack, unique_name};
 
-/// A pipeline with one thing that is wrong, and what is said of it.
+/// A pipeline with one thing that is wrong, what is said of it, and what mends it.
 #[derive(Debug, Clone)]
 pub struct Breakage {
     /// What is wrong, as the name of a pipeline.
@@ -25,12 +25,37 @@ pub struct Breakage {
     pub condition: &'static str,
     pub reason: &'static str,
     pub message: String,
+    pub repair: Repair,
+}
+
+/// What mends a breakage: another spec, other Secrets, or rights (often only one of them is new).
+#[derive(Debug, Clone)]
+pub struct Repair {
+    pub spec: Value,
+    pub secrets: Secrets,
+    rights: Rights,
+}
+
+/// Rights that a row's user lacks.
+#[derive(Debug, Clone)]
+enum Rights {
+    None,
+    OfKafka(Vec<Acl>),
+    OfStore { user: String, rules: Vec<String> },
+}
+
+/// How a pipeline comes to its servers: as it is, and as it should be.
+struct Ways {
+    broken: Way,
+    good: Way,
 }
 
 struct Table<'a> {
     servers: &'a Broken,
     topic: String,
     rows: Vec<Breakage>,
+    /// To be given at once: each time takes a while.
+    rights: Vec<Acl>,
 }
 
 /// One row for each thing that can be wrong. Their users, topics and groups are made on the servers.
@@ -38,17 +63,18 @@ pub fn breakages(servers: &Broken) -> Result<Vec<Breakage>> {
     let topic = unique_name("breakages");
     servers.secure.kafka.create_topic(&topic, 1, &[])?;
     servers.secure.kafka.create_topic(&format!("{topic}.dead-letters"), 1, &[])?;
-    let mut table = Table { servers, topic, rows: Vec::new() };
+    let mut table = Table { servers, topic, rows: Vec::new(), rights: Vec::new() };
     table.logins()?;
     table.rights()?;
     table.certificates_of_brokers()?;
     table.certificates_of_ours()?;
-    table.secrets();
+    table.secrets()?;
     table.tokens()?;
     table.logins_of_stores()?;
     table.rights_of_stores()?;
     table.certificates_of_stores()?;
     table.secrets_of_stores()?;
+    servers.secure.kafka.allow(&table.rights)?;
     Ok(table.rows)
 }
 
@@ -57,59 +83,88 @@ impl Table<'_> {
         self.servers.secure
     }
 
-    /// Something about Kafka.
-    fn source(&mut self, name: &'static str, way: Way, reason: &'static str, message: String) {
+    /// Something about Kafka that has nothing to do with rights: the good way has all of them.
+    fn source(&mut self, name: &'static str, ways: Ways, reason: &'static str, message: String) {
         let group = unique_name(name);
-        self.source_of(name, &group, way, reason, message);
+        if let Some(user) = &ways.good.user {
+            self.rights.extend(kafka_rights(user, &self.topic, &group, &[]));
+        }
+        self.source_of(name, &group, (ways, Rights::None), reason, message);
     }
 
     fn source_of(
         &mut self,
         name: &'static str,
         group: &str,
-        way: Way,
+        (Ways { broken, good }, rights): (Ways, Rights),
         reason: &'static str,
         message: String,
     ) {
         let store = self.good_store();
-        self.push(name, group, (way, store), "SourceAvailable", (reason, message));
+        let prefix = format!("{}:", unique_name(name));
+        let (spec, secrets) = self.whole(name, (group, &prefix), (&broken, &store));
+        let (good_spec, good_secrets) = self.whole(name, (group, &prefix), (&good, &store));
+        let message = with_names(&broken.fields, name, message);
+        let repair = Repair { spec: good_spec, secrets: good_secrets, rights };
+        self.rows.push(Breakage {
+            name,
+            spec,
+            secrets,
+            condition: "SourceAvailable",
+            reason,
+            message,
+            repair,
+        });
     }
 
     /// Something about the store.
-    fn store(&mut self, name: &'static str, way: Way, reason: &'static str, message: String) {
-        let bootstrap = self.stack().kafka.bootstrap();
-        let kafka = Way::new(json!({"bootstrapServers": bootstrap}), Secrets::default());
-        self.push(name, &unique_name(name), (kafka, way), "StoreAvailable", (reason, message));
+    fn store(&mut self, name: &'static str, ways: Ways, reason: &'static str, message: String) {
+        let prefix = format!("{}:", unique_name(name));
+        self.store_of(name, &prefix, (ways, Rights::None), reason, message);
     }
 
-    fn push(
+    fn store_of(
         &mut self,
         name: &'static str,
-        group: &str,
-        (source, store): (Way, Way),
-        condition: &'static str,
-        (reason, message): (&'static str, String),
+        prefix: &str,
+        (Ways { broken, good }, rights): (Ways, Rights),
+        reason: &'static str,
+        message: String,
     ) {
+        let bootstrap = self.stack().kafka.bootstrap();
+        let kafka = Way::new(json!({"bootstrapServers": bootstrap}), Secrets::default());
+        let group = unique_name(name);
+        let (spec, secrets) = self.whole(name, (&group, prefix), (&kafka, &broken));
+        let (good_spec, good_secrets) = self.whole(name, (&group, prefix), (&kafka, &good));
+        let message = with_names(&broken.fields, name, message);
+        let repair = Repair { spec: good_spec, secrets: good_secrets, rights };
+        self.rows.push(Breakage {
+            name,
+            spec,
+            secrets,
+            condition: "StoreAvailable",
+            reason,
+            message,
+            repair,
+        });
+    }
+
+    /// Spec and Secrets of a pipeline that comes by these ways. Each row has Secrets of its own, though all may lie in one namespace.
+    fn whole(
+        &self,
+        row: &str,
+        (group, prefix): (&str, &str),
+        (source, store): (&Way, &Way),
+    ) -> (Value, Secrets) {
         let mut spec = json!({"source": source.fields, "store": store.fields});
-        let common = [
-            ("topic", json!(self.topic)),
-            ("consumerGroup", json!(group)),
-            ("properties", json!({"session.timeout.ms": 6_000})),
-        ];
-        for (field, value) in common {
-            if spec["source"].get(field).is_none() {
-                spec["source"][field] = value;
-            }
-        }
-        if spec["store"].get("keyPrefix").is_none() {
-            spec["store"]["keyPrefix"] = json!(format!("{}:", unique_name(name)));
-        }
-        let mut secrets = source.secrets.and(store.secrets);
-        // Each row has Secrets of its own, though all may lie in one namespace.
-        let message = name_secrets(&mut spec, name, message);
-        secrets.0 =
-            secrets.0.into_iter().map(|(secret_name, values)| (named(name, &secret_name), values)).collect();
-        self.rows.push(Breakage { name, spec, secrets, condition, reason, message });
+        spec["source"]["topic"] = json!(self.topic);
+        spec["source"]["consumerGroup"] = json!(group);
+        spec["source"]["properties"] = json!({"session.timeout.ms": 6_000});
+        spec["store"]["keyPrefix"] = json!(prefix);
+        name_secrets(&mut spec, row);
+        let secrets = source.secrets.clone().and(store.secrets.clone()).0;
+        let named = secrets.into_iter().map(|(secret_name, values)| (named(row, &secret_name), values));
+        (spec, Secrets(named.collect()))
     }
 
     fn good_store(&self) -> Way {
@@ -145,6 +200,20 @@ impl Table<'_> {
     }
 }
 
+impl Repair {
+    /// Gives the rights that were missing.
+    pub fn give_rights(&self, servers: &Broken) -> Result<()> {
+        match &self.rights {
+            Rights::None => Ok(()),
+            Rights::OfKafka(acls) => servers.secure.kafka.allow(acls),
+            Rights::OfStore { user, rules } => {
+                let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+                servers.secure.store.set_user(user, STORE_USER_PASSWORD, &rules)
+            }
+        }
+    }
+}
+
 impl Way {
     fn new(fields: Value, secrets: Secrets) -> Self {
         Self { user: None, fields, secrets }
@@ -155,24 +224,26 @@ fn named(row: &str, secret_name: &str) -> String {
     format!("{row}-{secret_name}")
 }
 
-/// Gives all Secrets that a spec names their names of this row; the message with these names.
-fn name_secrets(spec: &mut Value, row: &str, mut message: String) -> String {
-    match spec {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                match value {
-                    Value::String(text) if field == "secretName" => {
-                        let name = named(row, text);
-                        message = message.replace(&format!("Secret {text} "), &format!("Secret {name} "));
-                        *text = name;
-                    }
-                    value => message = name_secrets(value, row, message),
-                }
-            }
+/// Gives all Secrets that a spec names their names of this row.
+fn name_secrets(spec: &mut Value, row: &str) {
+    let Value::Object(fields) = spec else { return };
+    for (field, value) in fields {
+        match value {
+            Value::String(text) if field == "secretName" => *text = named(row, text),
+            value => name_secrets(value, row),
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
     }
-    message
+}
+
+/// A message with those names.
+fn with_names(fields: &Value, row: &str, message: String) -> String {
+    let Value::Object(fields) = fields else { return message };
+    fields.iter().fold(message, |message, (field, value)| match value {
+        Value::String(text) if field == "secretName" => {
+            message.replace(&format!("Secret {text} "), &format!("Secret {} ", named(row, text)))
+        }
+        value => with_names(value, row, message),
+    })
 }
 
 const NO_PASSWORD: &str =

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-pub use self::breakages::{Breakage, breakages};
+pub use self::breakages::{Breakage, Repair, breakages};
 pub use self::broken::Broken;
 pub use self::rights::{kafka_rights, store_rules};
 use crate::canary;

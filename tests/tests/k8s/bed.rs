@@ -185,6 +185,22 @@ impl Bed {
         object
     }
 
+    /// Edits a pipeline's spec as somebody with an editor does: what is not there any more is gone.
+    pub async fn replace(&self, name: &str, edit: impl Fn(&mut Value)) -> Result<()> {
+        let resource = AchievementPipeline::api_resource();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        eventually("an edit that nobody came before", LIMIT, async || {
+            let mut object = api.get(name).await?;
+            edit(&mut object.data["spec"]);
+            match api.replace(name, &PostParams::default(), &object).await {
+                Ok(_) => Ok(Some(())),
+                Err(kube::Error::Api(refusal)) if refusal.code == 409 => Ok(None),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .await
+    }
+
     /// Changes a pipeline by a merge patch.
     pub async fn edit(&self, name: &str, change: Value) -> Result<()> {
         self.pipelines().patch(name, &PatchParams::default(), &Patch::Merge(change)).await?;

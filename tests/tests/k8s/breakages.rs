@@ -1,9 +1,9 @@
 //! What can be wrong with a pipeline: each breakage has a condition and a reason of its own, and its repair heals it.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
-use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt as _};
 use plaudit_tests::played;
 use plaudit_tests::programs;
 use plaudit_tests::scene::{Log, Outgoing};
@@ -58,9 +58,9 @@ const REFUSED: [(&str, &str, &str); 9] = [
     ("claims", r#"{"resources": {"claims": []}}"#, "spec.worker.resources: unknown field `claims`"),
 ];
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn specs_that_only_the_operator_can_judge() -> Result<()> {
-    let bed = Bed::start("refused").await?;
+    let (bed, _kubelet, _directory) = played_bed("refused").await?;
     for (name, worker, _) in REFUSED {
         let worker: Value = serde_json::from_str(worker)?;
         bed.create(name, |spec| spec["worker"] = worker).await?;
@@ -70,7 +70,9 @@ async fn specs_that_only_the_operator_can_judge() -> Result<()> {
         let told = bed.until_reason(name, "Ready", "InvalidSpec").await?;
         ensure!(told.starts_with(expected), "{name}: {told}");
         bed.edit(name, json!({"spec": {"worker": {"template": null, "resources": null}}})).await?;
-        bed.until_condition(name, "SourceAvailable", "True").await?;
+    }
+    for (name, ..) in REFUSED {
+        bed.until_condition(name, "Ready", "True").await?;
     }
     Ok(())
 }
@@ -93,62 +95,62 @@ async fn what_a_person_asked_for_is_said() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
+/// What a node says of a pod that does not run, and the reason that is told.
+fn troubles_of_pods() -> [(&'static str, Value, &'static str); 8] {
+    let nowhere = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
+    let container = |state: Value, last: Value| {
+        json!({"containerStatuses": [{
+            "name": "worker", "image": "w", "imageID": "", "restartCount": 1, "ready": false,
+            "state": state, "lastState": last,
+        }]})
+    };
+    let waits =
+        |reason: &str| container(json!({"waiting": {"reason": reason, "message": "said so"}}), Value::Null);
+    let ended = |code: i32, reason: &str| {
+        let last = json!({"terminated": {"exitCode": code, "reason": reason}});
+        container(json!({"waiting": {"reason": "CrashLoopBackOff"}}), last)
+    };
+    [
+        ("nowhere", json!({"conditions": nowhere}), "Unschedulable"),
+        ("pull", waits("ErrImagePull"), "ErrImagePull"),
+        ("back-off", waits("ImagePullBackOff"), "ImagePullBackOff"),
+        ("name", waits("InvalidImageName"), "InvalidImageName"),
+        ("config", waits("CreateContainerConfigError"), "CreateContainerConfigError"),
+        ("crash", ended(1, "Error"), "CrashLoopBackOff"),
+        ("memory", ended(137, "OOMKilled"), "OOMKilled"),
+        ("refused", ended(2, "Error"), "ConfigRefused"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_pods_from_running() -> Result<()> {
     let bed = Bed::start("pods").await?;
-    bed.create("p", |_| ()).await?;
-    let pods: Api<Pod> = bed.api();
-    let pod =
-        eventually("a pod", LIMIT, async || Ok(pods.list(&ListParams::default()).await?.items.pop())).await?;
-    let name = pod.metadata.name.context("a name")?;
-    let show = async |container: Value, conditions: Value| -> Result<()> {
-        let mut status = json!({"conditions": conditions});
-        if !container.is_null() {
-            let mut container = container;
-            for (field, value) in [
-                ("name", json!("worker")),
-                ("image", json!("w")),
-                ("imageID", json!("")),
-                ("restartCount", json!(1)),
-            ] {
-                container[field] = value;
-            }
-            if container["ready"].is_null() {
-                container["ready"] = json!(false);
-            }
-            status["containerStatuses"] = json!([container]);
-        }
-        pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await?;
-        Ok(())
-    };
-    let waits = |reason: &str| json!({"state": {"waiting": {"reason": reason, "message": "said so"}}, "lastState": null});
-    let ended = |code: i32, reason: &str| json!({"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": {"exitCode": code, "reason": reason}}});
-    let nowhere = json!([{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]);
-
-    show(Value::Null, nowhere).await?;
-    bed.until_reason("p", "WorkersAvailable", "Unschedulable").await?;
-    show(Value::Null, json!([{"type": "PodScheduled", "status": "True"}])).await?;
-    bed.until_reason("p", "WorkersAvailable", "Starting").await?;
-    for (container, reason) in [
-        (waits("ErrImagePull"), "ErrImagePull"),
-        (waits("ImagePullBackOff"), "ImagePullBackOff"),
-        (waits("InvalidImageName"), "InvalidImageName"),
-        (waits("CreateContainerConfigError"), "CreateContainerConfigError"),
-        (ended(1, "Error"), "CrashLoopBackOff"),
-        (ended(137, "OOMKilled"), "OOMKilled"),
-        (ended(2, "Error"), "ConfigRefused"),
-    ] {
-        show(container, json!([])).await?;
-        bed.until_reason("p", "WorkersAvailable", reason).await?;
+    let (pods, cases): (Api<Pod>, _) = (bed.api(), troubles_of_pods());
+    for (name, ..) in &cases {
+        bed.create(name, |_| ()).await?;
     }
-    let running =
-        json!({"state": {"running": {"startedAt": null}, "waiting": null}, "lastState": null, "ready": true});
-    show(running, json!([{"type": "Ready", "status": "True"}])).await?;
-    bed.until_condition("p", "WorkersAvailable", "True").await?;
+
+    for (name, status, _) in &cases {
+        bed.until_reason(name, "WorkersAvailable", "Starting").await?;
+        let of = ListParams::default().labels(&format!("plaudit.dev/pipeline={name}-worker"));
+        let pod =
+            eventually("a pod", LIMIT, async || Ok(pods.list(&of).await?.items.pop())).await?.name_any();
+        let status = Patch::Merge(json!({"status": status}));
+        pods.patch_status(&pod, &PatchParams::default(), &status).await?;
+    }
+    for (name, _, reason) in &cases {
+        bed.until_reason(name, "WorkersAvailable", reason).await?;
+        bed.until_condition(name, "Ready", "False").await?;
+    }
+    // From now on there is a node that takes them, and whatever they lacked.
+    let (_kubelet, _directory) = play(&bed)?;
+    for (name, ..) in &cases {
+        bed.until_condition(name, "Ready", "True").await?;
+    }
     Ok(())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_api_server_forbids() -> Result<()> {
     let bed = Bed::without_operator("forbidden").await?;
     let quotas: Api<ResourceQuota> = bed.api();
@@ -169,7 +171,8 @@ async fn what_the_api_server_forbids() -> Result<()> {
     quotas.delete("budgets", &DeleteParams::default()).await?;
     let failed = bed.until_reason("p", "WorkersAvailable", "FailedCreate").await?;
     quotas.delete("pods", &DeleteParams::default()).await?;
-    bed.until_reason("p", "WorkersAvailable", "Starting").await?;
+    let (_kubelet, _directory) = play(&bed)?;
+    bed.until_condition("p", "Ready", "True").await?;
 
     ensure!(refused.contains("exceeded quota: budgets"), "{refused}");
     ensure!(failed.contains("exceeded quota: pods"), "{failed}");

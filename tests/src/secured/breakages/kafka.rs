@@ -4,17 +4,14 @@ use super::*;
 use crate::secured::CLIENT_SECRET;
 
 impl Table<'_> {
-    /// The ways of a stack, with the rights of a worker and of the operator.
-    fn allowed(&self, listener: Listener, group: &str, but: Option<usize>) -> Result<Way> {
-        let way = kafka_way(self.stack(), listener)?;
-        if let Some(user) = &way.user {
-            let mut rights = crate::secured::kafka_rights(user, &self.topic, group, &[]);
-            if let Some(but) = but {
-                rights.remove(but);
-            }
-            self.stack().kafka.allow(&rights)?;
-        }
-        Ok(way)
+    /// A way whose user has the rights of a worker and of the operator but one, and all of them.
+    fn without(&mut self, group: &str, right: usize) -> Result<(Way, Vec<Acl>)> {
+        let way = kafka_way(self.stack(), Listener::ScramInClear)?;
+        let all = kafka_rights(way.user.as_deref().unwrap_or_default(), &self.topic, group, &[]);
+        let mut rights = all.clone();
+        rights.remove(right);
+        self.rights.extend(rights);
+        Ok((way, all))
     }
 
     pub(super) fn logins(&mut self) -> Result<()> {
@@ -23,16 +20,18 @@ impl Table<'_> {
             ("wrong-password-256", Listener::ScramSha256, "password"),
             ("wrong-password-512", Listener::ScramSha512, "password"),
         ] {
-            let mut way = kafka_way(self.stack(), listener)?;
-            way.secrets = way.secrets.with("kafka-user", secret_key, password("wrong"));
-            let message = self.not_let_in(listener, &way)?;
-            self.source(name, way, "AuthenticationFailed", message);
+            let good = kafka_way(self.stack(), listener)?;
+            let mut broken = good.clone();
+            broken.secrets = broken.secrets.with("kafka-user", secret_key, password("wrong"));
+            let message = self.not_let_in(listener, &broken)?;
+            self.source(name, Ways { broken, good }, "AuthenticationFailed", message);
         }
-        let mut way = kafka_way(self.stack(), Listener::ScramSha512)?;
-        way.fields["security"]["sasl"]["username"] = json!("nobody");
-        way.user = Some("nobody".to_owned());
-        let message = self.not_let_in(Listener::ScramSha512, &way)?;
-        self.source("unknown-user", way, "AuthenticationFailed", message);
+        let good = kafka_way(self.stack(), Listener::ScramSha512)?;
+        let mut broken = good.clone();
+        broken.fields["security"]["sasl"]["username"] = json!("nobody");
+        broken.user = Some("nobody".to_owned());
+        let message = self.not_let_in(Listener::ScramSha512, &broken)?;
+        self.source("unknown-user", Ways { broken, good }, "AuthenticationFailed", message);
         Ok(())
     }
 
@@ -53,87 +52,101 @@ impl Table<'_> {
     }
 
     pub(super) fn rights(&mut self) -> Result<()> {
-        let (topic, listener) = (self.topic.clone(), Listener::ScramInClear);
-        let no_topic = |user: &str| {
-            format!("user {user} may not read topic {topic}; allow it the operation Read on that topic")
-        };
-        let user_of = |way: &Way| way.user.clone().unwrap_or_default();
-
-        let group = unique_name("no-topic");
-        let way = self.allowed(listener, &group, Some(0))?;
-        let message = no_topic(&user_of(&way));
-        self.source_of("no-right-on-topic", &group, way, "TopicUnauthorized", message);
-
-        let group = unique_name("describe-only");
-        let way = self.allowed(listener, &group, Some(0))?;
-        let describe = Acl::new(&user_of(&way), Resource::Topic(topic.clone()), Operation::Describe);
-        self.stack().kafka.allow(&[describe])?;
-        let message = no_topic(&user_of(&way));
-        self.source_of("describe-alone-on-topic", &group, way, "TopicUnauthorized", message);
-
-        for (name, describe) in [("no-right-on-group", false), ("describe-alone-on-group", true)] {
+        let topic = self.topic.clone();
+        // Which of the rights is missing (that on the topic is the first), and whether the user may at least describe the resource.
+        let rows = [
+            ("no-right-on-topic", 0, false),
+            ("describe-alone-on-topic", 0, true),
+            ("no-right-on-group", 1, false),
+            ("describe-alone-on-group", 1, true),
+        ];
+        for (name, right, describes) in rows {
             let group = unique_name(name);
-            let way = self.allowed(listener, &group, Some(1))?;
-            let user = user_of(&way);
-            if describe {
-                let describe = Acl::new(&user, Resource::Group(group.clone()), Operation::Describe);
-                self.stack().kafka.allow(&[describe])?;
+            let (way, all) = self.without(&group, right)?;
+            let user = way.user.clone().unwrap_or_default();
+            let (resource, reason, message) = if right == 0 {
+                (
+                    Resource::Topic(topic.clone()),
+                    "TopicUnauthorized",
+                    format!(
+                        "user {user} may not read topic {topic}; allow it the operation Read on that topic"
+                    ),
+                )
+            } else {
+                (
+                    Resource::Group(group.clone()),
+                    "GroupUnauthorized",
+                    format!(
+                        "user {user} may not use consumer group {group}; allow it the operation Read on that group"
+                    ),
+                )
+            };
+            if describes {
+                self.rights.push(Acl::new(&user, resource, Operation::Describe));
             }
-            let message = format!(
-                "user {user} may not use consumer group {group}; allow it the operation Read on that group"
-            );
-            self.source_of(name, &group, way, "GroupUnauthorized", message);
+            let ways = Ways { broken: way.clone(), good: way };
+            self.source_of(name, &group, (ways, Rights::OfKafka(all)), reason, message);
         }
         Ok(())
     }
 
     pub(super) fn certificates_of_brokers(&mut self) -> Result<()> {
+        let tls = self.stack().kafka.secure_bootstrap(Listener::Tls)?;
+        let good = self.trusting(json!({"bootstrapServers": tls}));
+        let ways = |broken| Ways { broken, good: good.clone() };
         let names = ["broker-expired", "broker-not-yet", "broker-elsewhere", "broker-unknown-authority"];
         for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
             let peer = self.servers.kafka(wrong)?;
             let (reason, message) = of_server(&peer, wrong, CA);
-            let way = self.trusting(json!({"bootstrapServers": peer}));
-            self.source(name, way, reason, message);
+            let broken = self.trusting(json!({"bootstrapServers": peer}));
+            self.source(name, ways(broken), reason, message);
         }
-        let peer = self.stack().kafka.secure_bootstrap(Listener::Tls)?;
-        let plain = Way::new(json!({"bootstrapServers": peer}), Secrets::default());
-        self.source("plain-to-tls", plain, "TlsRequired", expects_tls(&peer));
+        let plain = Way::new(json!({"bootstrapServers": tls}), Secrets::default());
+        self.source("plain-to-tls", ways(plain), "TlsRequired", expects_tls(&tls));
         let peer = self.stack().kafka.bootstrap();
-        let way = self.trusting(json!({"bootstrapServers": peer}));
-        self.source("tls-to-plain", way, "TlsNotOffered", has_no_tls(&peer, ANOTHER_PORT));
+        let broken = self.trusting(json!({"bootstrapServers": peer}));
+        self.source("tls-to-plain", ways(broken), "TlsNotOffered", has_no_tls(&peer, ANOTHER_PORT));
         Ok(())
     }
 
     pub(super) fn certificates_of_ours(&mut self) -> Result<()> {
         let peer = self.stack().kafka.secure_bootstrap(Listener::MutualTls)?;
         let at = || json!({"bootstrapServers": peer});
-        let way = self.trusting(at());
-        self.source("no-certificate", way, "ClientCertificateRefused", no_certificate(&peer));
-        let way = self.showing(at(), &self.servers.strangers.client("stranger")?);
+        let user = unique_name("user");
+        let mut good = self.showing(at(), &self.stack().authority.client(&user)?);
+        good.user = Some(user);
+        let ways = |broken| Ways { broken, good: good.clone() };
+        let broken = self.trusting(at());
+        self.source("no-certificate", ways(broken), "ClientCertificateRefused", no_certificate(&peer));
+        let broken = self.showing(at(), &self.servers.strangers.client("stranger")?);
         self.source(
             "strange-certificate",
-            way,
+            ways(broken),
             "ClientCertificateRefused",
             format!("{peer} does not accept our certificate (certificate unknown); see its log, and whom it trusts"),
         );
         for (name, validity) in [("own-expired", Validity::Expired), ("own-not-yet", Validity::NotYet)] {
             let identity = self.stack().authority.sign(&Subject::client("user").valid(validity))?;
-            let way = self.showing(at(), &identity);
+            let broken = self.showing(at(), &identity);
             let (reason, message) = out_of_date("own", validity);
-            self.source(name, way, reason, message);
+            self.source(name, ways(broken), reason, message);
         }
-        let way = self.with_another_key(at())?;
-        self.source("another-key", way, "SecretInvalid", ANOTHER_KEY.to_owned());
+        let broken = self.with_another_key(at())?;
+        self.source("another-key", ways(broken), "SecretInvalid", ANOTHER_KEY.to_owned());
         Ok(())
     }
 
-    /// Values that cannot be used: whom they would be for does not matter.
-    pub(super) fn secrets(&mut self) {
+    /// Values that cannot be used.
+    pub(super) fn secrets(&mut self) -> Result<()> {
+        let kafka = &self.stack().kafka;
+        let (user, right) = (unique_name("user"), password("right"));
+        kafka.set_scram_password(&user, &right)?;
+        let peer = kafka.secure_bootstrap(Listener::ScramInClear)?;
         let sasl =
-            json!({"mechanism": "SCRAM-SHA-512", "username": "user", "password": {"secretName": "login"}});
+            json!({"mechanism": "SCRAM-SHA-512", "username": user, "password": {"secretName": "login"}});
         let way = |secrets: Secrets| {
-            let fields = json!({"bootstrapServers": "127.0.0.1:1", "security": {"sasl": sasl}});
-            Way::new(fields, secrets)
+            let fields = json!({"bootstrapServers": peer, "security": {"sasl": sasl}});
+            Way { user: Some(user.clone()), fields, secrets }
         };
         let none = Secrets::default;
         let rows = [
@@ -158,27 +171,31 @@ impl Table<'_> {
             ),
         ];
         for (name, secrets, reason, message) in rows {
-            self.source(name, way(secrets), reason, message.to_owned());
+            let good = way(none().with("login", "password", &right));
+            self.source(name, Ways { broken: way(secrets), good }, reason, message.to_owned());
         }
-        let mut way = self.trusting(json!({"bootstrapServers": "127.0.0.1:1"}));
-        way.secrets = way.secrets.with("authorities", "ca.crt", password("no-certificate"));
-        self.source("no-pem", way, "SecretInvalid", NO_PEM.to_owned());
+        let tls = self.stack().kafka.secure_bootstrap(Listener::Tls)?;
+        let good = self.trusting(json!({"bootstrapServers": tls}));
+        let mut broken = good.clone();
+        broken.secrets = broken.secrets.with("authorities", "ca.crt", password("no-certificate"));
+        self.source("no-pem", Ways { broken, good }, "SecretInvalid", NO_PEM.to_owned());
+        Ok(())
     }
 
     pub(super) fn tokens(&mut self) -> Result<()> {
-        let listener = Listener::OAuthBearer;
-        let mut way = kafka_way(self.stack(), listener)?;
-        let (endpoint, user) = (self.stack().tokens.token_url(), way.user.clone().unwrap_or_default());
-        way.secrets = way.secrets.with("client", "client-secret", password("wrong"));
+        let good = kafka_way(self.stack(), Listener::OAuthBearer)?;
+        let (endpoint, user) = (self.stack().tokens.token_url(), good.user.clone().unwrap_or_default());
+        let mut broken = good.clone();
+        broken.secrets = broken.secrets.with("client", "client-secret", password("wrong"));
         let message = format!(
             "{endpoint} gave no token to client {user} (401 Unauthorized, invalid_client); check clientId and its secret"
         );
-        self.source("token-refused", way, "TokenRefused", message);
+        self.source("token-refused", Ways { broken, good }, "TokenRefused", message);
 
-        let way = self.with_tokens_from("https://127.0.0.1:1/token")?;
+        let ways = self.with_tokens_from("https://127.0.0.1:1/token")?;
         let message =
             "no token from https://127.0.0.1:1/token: Connection refused (os error 111); check tokenEndpoint";
-        self.source("token-endpoint-away", way, "TokenEndpointUnreachable", message.to_owned());
+        self.source("token-endpoint-away", ways, "TokenEndpointUnreachable", message.to_owned());
 
         let names = [
             "token-endpoint-expired",
@@ -189,29 +206,30 @@ impl Table<'_> {
         for (name, wrong) in names.into_iter().zip(Wrong::ALL) {
             let endpoint = self.servers.tokens(wrong);
             let (reason, message) = of_server(&peer_of(&endpoint), wrong, "security.sasl.oauth.ca");
-            let way = self.with_tokens_from(&endpoint)?;
-            self.source(name, way, reason, message);
+            let ways = self.with_tokens_from(&endpoint)?;
+            self.source(name, ways, reason, message);
         }
         let peer = self.stack().kafka.bootstrap();
-        let way = self.with_tokens_from(&format!("https://{peer}/token"))?;
+        let ways = self.with_tokens_from(&format!("https://{peer}/token"))?;
         let message = has_no_tls(&peer, "correct tokenEndpoint");
-        self.source("token-endpoint-plain", way, "TlsNotOffered", message);
+        self.source("token-endpoint-plain", ways, "TlsNotOffered", message);
 
-        let way = self.with_tokens_from(&self.servers.forger.token_url())?;
-        let client = way.user.clone().unwrap_or_default();
+        let ways = self.with_tokens_from(&self.servers.forger.token_url())?;
+        let client = ways.good.user.clone().unwrap_or_default();
         self.servers.forger.register(&client, CLIENT_SECRET);
-        let peer = self.stack().kafka.secure_bootstrap(listener)?;
+        let peer = self.stack().kafka.secure_bootstrap(Listener::OAuthBearer)?;
         let message = format!(
             "{peer} does not let in client {client} ({{\"status\":\"invalid_token\"}}); see which issuer, audience and scope it expects of tokens"
         );
-        self.source("token-forged", way, "AuthenticationFailed", message);
+        self.source("token-forged", ways, "AuthenticationFailed", message);
         Ok(())
     }
 
-    fn with_tokens_from(&self, endpoint: &str) -> Result<Way> {
-        let mut way = kafka_way(self.stack(), Listener::OAuthBearer)?;
-        way.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!(endpoint);
-        Ok(way)
+    fn with_tokens_from(&self, endpoint: &str) -> Result<Ways> {
+        let good = kafka_way(self.stack(), Listener::OAuthBearer)?;
+        let mut broken = good.clone();
+        broken.fields["security"]["sasl"]["oauth"]["tokenEndpoint"] = json!(endpoint);
+        Ok(Ways { broken, good })
     }
 }
 
