@@ -10,16 +10,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plaudit_tests::programs;
 
-/// Whether a program that reads a file, its last argument, leaves a core dump when it is ended by a signal that asks for one.
-fn dumps_core(program: &Path, arguments: &[&str]) -> Result<bool> {
+/// Whether a program that reads a file leaves a core dump when it is ended by a signal that asks for one. The file is its last argument, or
+/// the one that an environment variable names.
+fn dumps_core(program: &Path, arguments: &[&str], variable: Option<&str>) -> Result<bool> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("file");
     ensure!(Command::new("mkfifo").arg(&file).status()?.success());
-    let mut child = Command::new("sh")
-        .args(["-c", r#"ulimit -S -c "$(ulimit -H -c)"; exec "$@""#, "sh"])
-        .arg(program)
-        .args(arguments)
-        .arg(&file)
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"ulimit -S -c "$(ulimit -H -c)"; exec "$@""#, "sh"]).arg(program).args(arguments);
+    match variable {
+        Some(name) => command.env(name, &file),
+        None => command.arg(&file),
+    };
+    let mut child = command
         .current_dir(directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -47,14 +50,16 @@ fn dump(pid: u32) -> Option<PathBuf> {
 #[test]
 fn worker_and_operator_leave_no_core_dump() -> Result<()> {
     // A program that hides nothing, where its dump can be removed again.
-    let others = dump(0).map(|_| dumps_core(Path::new("/bin/cat"), &[])).transpose()?;
+    let others = dump(0).map(|_| dumps_core(Path::new("/bin/cat"), &[], None)).transpose()?;
 
+    let plaudit = programs::find("plaudit-under-test")?;
     let ours = [
-        dumps_core(&programs::find("worker-under-test")?, &["--config"])?,
-        dumps_core(&programs::find("plaudit-under-test")?, &["local", "-f"])?,
+        dumps_core(&programs::find("worker-under-test")?, &["--config"], None)?,
+        dumps_core(&plaudit, &["operator", "--admin-address", "127.0.0.1:0"], Some("KUBECONFIG"))?,
+        dumps_core(&plaudit, &["local", "-f"], None)?,
     ];
 
-    assert_eq!(ours, [false, false]);
+    assert_eq!(ours, [false; 3]);
     if others == Some(false) {
         eprintln!("not shown: this machine makes no core dumps of any program");
     }
