@@ -2,16 +2,19 @@
 //! worker's log.
 
 mod kafka;
+mod repair;
 mod store;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
+pub use self::repair::Repair;
+use self::repair::Rights;
 use super::broken::{Broken, Wrong};
 use super::{Secrets, Way, kafka_rights, kafka_way, store_rules};
 use crate::canary::password;
 use crate::stack::certificates::{Identity, Subject, Validity};
-use crate::stack::security::{STORE_PASSWORD, STORE_USER_PASSWORD};
+use crate::stack::security::STORE_PASSWORD;
 use crate::stack::{Acl, Listener, Operation, Resource, SecureStack, unique_name};
 
 /// A pipeline with one thing that is wrong, what is said of it, and what mends it.
@@ -26,22 +29,6 @@ pub struct Breakage {
     pub reason: &'static str,
     pub message: String,
     pub repair: Repair,
-}
-
-/// What mends a breakage: another spec, other Secrets, or rights (often only one of them is new).
-#[derive(Debug, Clone)]
-pub struct Repair {
-    pub spec: Value,
-    pub secrets: Secrets,
-    rights: Rights,
-}
-
-/// Rights that a row's user lacks.
-#[derive(Debug, Clone)]
-enum Rights {
-    None,
-    OfKafka(Vec<Acl>),
-    OfStore { user: String, rules: Vec<String> },
 }
 
 /// How a pipeline comes to its servers: as it is, and as it should be.
@@ -197,20 +184,6 @@ impl Table<'_> {
         let mut way = self.showing(fields, &one);
         way.secrets = way.secrets.with("own", "user.key", other.key);
         Ok(way)
-    }
-}
-
-impl Repair {
-    /// Gives the rights that were missing.
-    pub fn give_rights(&self, servers: &Broken) -> Result<()> {
-        match &self.rights {
-            Rights::None => Ok(()),
-            Rights::OfKafka(acls) => servers.secure.kafka.allow(acls),
-            Rights::OfStore { user, rules } => {
-                let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
-                servers.secure.store.set_user(user, STORE_USER_PASSWORD, &rules)
-            }
-        }
     }
 }
 
