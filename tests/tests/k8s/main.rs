@@ -3,6 +3,7 @@
 mod bed;
 mod breakages;
 mod faults;
+mod handover;
 mod hardships;
 mod harness;
 mod kubelet;
