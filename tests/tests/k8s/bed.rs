@@ -40,6 +40,8 @@ pub struct Bed {
     pub namespace: String,
     pub topic: String,
     stop: CancellationToken,
+    /// Labels of the pipelines that are the operator's business; none: all.
+    selector: Option<String>,
     /// Ends the operator when the bed is dropped.
     _operator: Option<AbortOnDropHandle<()>>,
     /// Whoever plays the pods; none: nobody does.
@@ -100,6 +102,7 @@ impl Bed {
             namespace,
             topic,
             stop: CancellationToken::new(),
+            selector: None,
             _operator: None,
             kubelet: None,
             cluster: own,
@@ -109,6 +112,12 @@ impl Bed {
     /// What an operator's client is made of.
     pub fn operator_config(&self) -> Result<Config> {
         shared().config_of(&user_of(&self.namespace), &[])
+    }
+
+    /// The operators to come look after pipelines with these labels only.
+    pub fn with_selector(mut self, selector: &str) -> Self {
+        self.selector = Some(selector.to_owned());
+        self
     }
 
     /// The pods of the namespace are played; each becomes ready.
@@ -130,7 +139,7 @@ impl Bed {
     pub fn with_operator(mut self) -> Self {
         let options = Options {
             namespace: Some(self.namespace.clone()),
-            selector: None,
+            selector: self.selector.clone(),
             period: Duration::from_millis(500),
             settings: Settings { worker_image: "example.test/worker:1".to_owned(), image_pull_policy: None },
             instance: "operator-0".to_owned(),

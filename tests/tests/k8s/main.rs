@@ -15,5 +15,6 @@ mod rules;
 mod same;
 mod secrets;
 mod secure;
+mod selector;
 mod storm;
 mod users;
