@@ -165,15 +165,15 @@ impl Bed {
         .await
     }
 
-    /// Values that name the ports of Kafka, Valkey and the API server, for NetworkPolicies.
-    pub async fn ports(&self) -> Result<String> {
+    /// Values that name the ports of Kafka, Valkey and the API server, for NetworkPolicies, and `more` beside Valkey's.
+    pub async fn ports(&self, more: u16) -> Result<String> {
         let port = |address: &str| Some(address.rsplit(':').next()?.trim_end_matches('/').to_owned());
         let url = kube::Config::infer().await?.cluster_url.to_string();
         let found =
             [self.servers.kafka.bootstrap(), self.servers.valkey.address(), url].map(|one| port(&one));
         let [Some(kafka), Some(store), Some(api)] = found else { anyhow::bail!("addresses without ports") };
         Ok(format!(
-            "--set=networkPolicy.kafka.ports={{{kafka}}},networkPolicy.store.ports={{{store}}},\
+            "--set=networkPolicy.kafka.ports={{{kafka}}},networkPolicy.store.ports={{{store},{more}}},\
              networkPolicy.apiServer.ports={{443,{api}}}"
         ))
     }
