@@ -178,16 +178,19 @@ impl Bed {
         ))
     }
 
-    /// What `kubectl` prints; fails with its words.
+    /// What `kubectl` prints about the bed's namespace; fails with its words.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new("kubectl");
-        let output =
-            command.args(arguments).args(["--namespace", &self.namespace]).stdin(Stdio::null()).output();
-        let output = output.context("could not run kubectl; tools/e2e puts one on PATH")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {} failed: {said}", arguments.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
+        kubectl(&[arguments, &["--namespace", &self.namespace]].concat())
     }
+}
+
+/// What `kubectl` prints, in no namespace of ours; fails with its words.
+pub fn kubectl(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("kubectl").args(arguments).stdin(Stdio::null()).output();
+    let output = output.context("could not run kubectl; tools/e2e puts one on PATH")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "kubectl {} failed: {said}", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Sends reports for so many seconds, while the test goes on.
