@@ -43,7 +43,12 @@ pub fn pipeline_rules() -> Vec<Rule> {
             CHILD,
             "the workers' configuration, and where their metrics are",
         ),
-        rule("policy", &["poddisruptionbudgets"], CHILD, "that a drained node takes one worker at a time"),
+        rule(
+            "policy",
+            &["poddisruptionbudgets"],
+            CHILD,
+            "that drained nodes take a quarter of the workers at a time, one at least",
+        ),
         rule(
             "",
             &["pods"],

@@ -36,7 +36,7 @@
   - watch
   - create
   - patch
-# that a drained node takes one worker at a time
+# that drained nodes take a quarter of the workers at a time, one at least
 - apiGroups:
   - policy
   resources:

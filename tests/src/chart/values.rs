@@ -97,6 +97,7 @@ values! {
     Service { annotations: Texts, }
     PodMonitor {
         enabled: bool,
+        workers: bool,
         #[schemars(regex(pattern = r"^([0-9]+(ms|[smh]))+$"))]
         interval: String,
         labels: Texts,

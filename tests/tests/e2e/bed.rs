@@ -165,29 +165,32 @@ impl Bed {
         .await
     }
 
-    /// Values that name the ports of Kafka, Valkey and the API server, for NetworkPolicies.
-    pub async fn ports(&self) -> Result<String> {
+    /// Values that name the ports of Kafka, Valkey and the API server, for NetworkPolicies, and `more` beside Valkey's.
+    pub async fn ports(&self, more: u16) -> Result<String> {
         let port = |address: &str| Some(address.rsplit(':').next()?.trim_end_matches('/').to_owned());
         let url = kube::Config::infer().await?.cluster_url.to_string();
         let found =
             [self.servers.kafka.bootstrap(), self.servers.valkey.address(), url].map(|one| port(&one));
         let [Some(kafka), Some(store), Some(api)] = found else { anyhow::bail!("addresses without ports") };
         Ok(format!(
-            "--set=networkPolicy.kafka.ports={{{kafka}}},networkPolicy.store.ports={{{store}}},\
+            "--set=networkPolicy.kafka.ports={{{kafka}}},networkPolicy.store.ports={{{store},{more}}},\
              networkPolicy.apiServer.ports={{443,{api}}}"
         ))
     }
 
-    /// What `kubectl` prints; fails with its words.
+    /// What `kubectl` prints about the bed's namespace; fails with its words.
     pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new("kubectl");
-        let output =
-            command.args(arguments).args(["--namespace", &self.namespace]).stdin(Stdio::null()).output();
-        let output = output.context("could not run kubectl; tools/e2e puts one on PATH")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "kubectl {} failed: {said}", arguments.join(" "));
-        Ok(String::from_utf8(output.stdout)?)
+        kubectl(&[arguments, &["--namespace", &self.namespace]].concat())
     }
+}
+
+/// What `kubectl` prints, in no namespace of ours; fails with its words.
+pub fn kubectl(arguments: &[&str]) -> Result<String> {
+    let output = Command::new("kubectl").args(arguments).stdin(Stdio::null()).output();
+    let output = output.context("could not run kubectl; tools/e2e puts one on PATH")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "kubectl {} failed: {said}", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Sends reports for so many seconds, while the test goes on.

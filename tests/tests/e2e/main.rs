@@ -2,6 +2,7 @@
 //!
 //! They see a kubeconfig (`KUBECONFIG`) and names of images, so that they run on every cluster whose nodes have the images and reach this
 //! machine; `make e2e` brings one. They take turns, because all share the chart's one release. What a failed one leaves is printed.
+//! One removes every pipeline and the CRD: a cluster for them has no pipelines of others.
 
 mod bed;
 mod beside;

@@ -1,7 +1,9 @@
 //! The chart's release: one for the whole cluster, as README installs it.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use plaudit_tests::chart::{self, Helm};
+
+use crate::bed::kubectl;
 
 /// Where the operator is.
 pub const SYSTEM: &str = "plaudit-system";
@@ -73,6 +75,25 @@ pub fn uninstall() -> Result<()> {
 /// `helm test`.
 pub fn test() -> Result<String> {
     helm()?.run(&["test", NAME, NAMESPACE, TIMEOUT])
+}
+
+/// Runs the commands of docs/install.md that remove everything, as they stand there. They take every pipeline of the cluster along.
+pub fn remove_all() -> Result<()> {
+    const BEFORE: &str = "To remove all of it";
+    let text = std::fs::read_to_string(chart::folder().join("../../docs/install.md"))?;
+    let (_, rest) = text.split_once(BEFORE).with_context(|| format!("docs/install.md has no {BEFORE:?}"))?;
+    let lines = rest.lines().skip_while(|line| !line.starts_with("    "));
+    let commands: Vec<&str> = lines.map_while(|line| line.strip_prefix("    ")).collect();
+    for command in &commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words[..] {
+            ["helm", ref arguments @ ..] => drop(helm()?.run(arguments)?),
+            ["kubectl", ref arguments @ ..] => drop(kubectl(arguments)?),
+            _ => anyhow::bail!("{command} is neither helm's nor kubectl's"),
+        }
+    }
+    ensure!(commands.len() > 2, "docs/install.md has only {commands:?}");
+    Ok(())
 }
 
 /// The service account of the operator, as the API server names it.

@@ -39,12 +39,15 @@ async fn workers_follow_the_lag_from_none_to_one_a_partition_and_back() -> Resul
         bed.until_workers(0, &none).await?;
 
         eprintln!(
-            "from none to {} ready workers: {:.1} s after the first report of a burst that took {:.1} s to send; first one stored \
-             after {:.1} s",
+            "from the first report of a burst, with no worker, until a new worker stored the first one: {:.1} s (target for a lag that \
+             crosses the line, on a node with the image: 8 s at p99; this is one sample)",
+            stored.as_secs_f64()
+        );
+        eprintln!(
+            "until {} workers were ready: {:.1} s, of which the burst took {:.1} s to send (no target)",
             most.len(),
             grown.as_secs_f64(),
-            sent.as_secs_f64(),
-            stored.as_secs_f64()
+            sent.as_secs_f64()
         );
         Ok(())
     })

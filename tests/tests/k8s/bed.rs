@@ -20,6 +20,7 @@ use plaudit::controller::{self, Options};
 use plaudit::metrics::Metrics;
 use plaudit::rbac::{self, LEASE, Scope};
 use plaudit_crds::AchievementPipeline;
+use plaudit_tests::stack::kubernetes::kubelet::{Kubelet, Pretend};
 use plaudit_tests::stack::kubernetes::{self, Cluster, ClusterOptions, eventually, shared};
 use plaudit_tests::stack::{self, unique_name};
 use serde_json::{Value, json};
@@ -39,8 +40,12 @@ pub struct Bed {
     pub namespace: String,
     pub topic: String,
     stop: CancellationToken,
+    /// Labels of the pipelines that are the operator's business; none: all.
+    selector: Option<String>,
     /// Ends the operator when the bed is dropped.
     _operator: Option<AbortOnDropHandle<()>>,
+    /// Whoever plays the pods; none: nobody does.
+    kubelet: Option<Kubelet>,
     /// A cluster of its own, where the test changes what all share.
     cluster: Option<Arc<Cluster>>,
 }
@@ -97,7 +102,9 @@ impl Bed {
             namespace,
             topic,
             stop: CancellationToken::new(),
+            selector: None,
             _operator: None,
+            kubelet: None,
             cluster: own,
         })
     }
@@ -105,6 +112,22 @@ impl Bed {
     /// What an operator's client is made of.
     pub fn operator_config(&self) -> Result<Config> {
         shared().config_of(&user_of(&self.namespace), &[])
+    }
+
+    /// The operators to come look after pipelines with these labels only.
+    pub fn with_selector(mut self, selector: &str) -> Self {
+        self.selector = Some(selector.to_owned());
+        self
+    }
+
+    /// The pods of the namespace are played; each becomes ready.
+    pub fn with_pods(mut self) -> Result<Self> {
+        let config = match &self.cluster {
+            Some(own) => own.config()?,
+            None => shared().config()?,
+        };
+        self.kubelet = Some(Kubelet::start(config, Some(&self.namespace), Pretend::quick())?);
+        Ok(self)
     }
 
     /// An operator that asks through this client.
@@ -121,7 +144,7 @@ impl Bed {
     pub fn with_operator(mut self) -> Self {
         let options = Options {
             namespace: Some(self.namespace.clone()),
-            selector: None,
+            selector: self.selector.clone(),
             period: Duration::from_millis(500),
             settings: Settings { worker_image: "example.test/worker:1".to_owned(), image_pull_policy: None },
             instance: "operator-0".to_owned(),
@@ -279,13 +302,21 @@ impl Bed {
         Ok(versions)
     }
 
-    /// Waits until the controller manager has counted the pods of each Deployment, which is its last word where nobody plays
-    /// them, and nothing has been written for four seconds.
+    /// Waits until the controller manager has counted the pods of each Deployment, those that are ready as well where somebody
+    /// plays them, which is its last word, and nothing has been written for four seconds.
     pub async fn until_quiet(&self) -> Result<()> {
         const QUIET: Duration = Duration::from_secs(4);
-        eventually("the pods of each Deployment to be counted", 2 * LIMIT, async || {
-            let deployments = self.api::<Deployment>().list(&ListParams::default()).await?;
-            Ok(deployments.iter().all(is_counted).then_some(()))
+        let played = self.kubelet.is_some();
+        eventually("the pods of each Deployment to be counted", 3 * LIMIT, async || {
+            let all = ListParams::default();
+            let deployments = self.api::<Deployment>().list(&all).await?.items;
+            let budgets = self.api::<PodDisruptionBudget>().list(&all).await?.items;
+            let counted = deployments.iter().all(|deployment| {
+                let of_it = |budget: &&PodDisruptionBudget| budget.name_any() == deployment.name_any();
+                is_counted(deployment, played)
+                    && budgets.iter().find(of_it).is_none_or(|budget| is_budgeted(budget, deployment, played))
+            });
+            Ok(counted.then_some(()))
         })
         .await?;
         let begin = std::time::Instant::now();
@@ -319,13 +350,27 @@ impl Bed {
     }
 }
 
-/// Whether the controller manager has seen the Deployment as it is, and as many new pods as it asks for.
-fn is_counted(deployment: &Deployment) -> bool {
-    let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+fn asked(deployment: &Deployment) -> i32 {
+    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0)
+}
+
+/// Whether the controller manager has seen the Deployment as it is, and as many new pods as it asks for: all ready if they are played,
+/// none if not.
+fn is_counted(deployment: &Deployment, played: bool) -> bool {
+    let (asked, up) = (asked(deployment), if played { asked(deployment) } else { 0 });
     deployment.status.as_ref().is_some_and(|status| {
         status.observed_generation == deployment.metadata.generation
-            && status.replicas.or(Some(0)) == asked
-            && status.updated_replicas.or(Some(0)) == asked
+            && [status.replicas, status.updated_replicas].map(Option::unwrap_or_default) == [asked; 2]
+            && [status.ready_replicas, status.available_replicas].map(Option::unwrap_or_default) == [up; 2]
+    })
+}
+
+/// The same of what it says in the disruption budget of a Deployment.
+fn is_budgeted(budget: &PodDisruptionBudget, deployment: &Deployment, played: bool) -> bool {
+    let (asked, up) = (asked(deployment), if played { asked(deployment) } else { 0 });
+    budget.status.as_ref().is_some_and(|status| {
+        status.observed_generation == budget.metadata.generation
+            && (status.expected_pods, status.current_healthy) == (asked, up)
     })
 }
 

@@ -8,7 +8,7 @@ use http::Method;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
-use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Fault, Outcome, Refusal, Rule, Seen};
+use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Fault, Outcome, Refusal, Rule};
 use plaudit_tests::stack::kubernetes::{client, eventually, shared};
 use serde_json::json;
 
@@ -23,16 +23,17 @@ async fn without_rules_everything_passes_and_is_counted() -> Result<()> {
     let found = maps.list(&ListParams::default()).await?.items;
 
     let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-    let seen = |method, path: String, status| Seen { method, path, outcome: Outcome::Answered(status) };
+    let expected = |method, path: String, status| (method, path, Outcome::Answered(status));
+    let seen: Vec<_> = proxy.seen().into_iter().map(|seen| (seen.method, seen.path, seen.outcome)).collect();
     let data = found.into_iter().map(|map| map.data.unwrap_or_default()).collect::<Vec<_>>();
     assert_eq!(
-        (data, proxy.seen()),
+        (data, seen),
         (
             vec![[("a".to_owned(), "b".to_owned())].into()],
             vec![
-                seen(Method::POST, format!("{path}?"), 201),
-                seen(Method::PATCH, format!("{path}/one?&force=true&fieldManager=tests"), 200),
-                seen(Method::GET, format!("{path}?"), 200),
+                expected(Method::POST, format!("{path}?"), 201),
+                expected(Method::PATCH, format!("{path}/one?&force=true&fieldManager=tests"), 200),
+                expected(Method::GET, format!("{path}?"), 200),
             ]
         )
     );

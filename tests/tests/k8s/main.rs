@@ -3,6 +3,7 @@
 mod bed;
 mod breakages;
 mod faults;
+mod handover;
 mod hardships;
 mod harness;
 mod kubelet;
@@ -15,6 +16,7 @@ mod rules;
 mod same;
 mod secrets;
 mod secure;
+mod selector;
 mod steady;
 mod storm;
 mod users;

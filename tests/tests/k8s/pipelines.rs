@@ -10,7 +10,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use plaudit_crds::AchievementPipeline;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, LIMIT, condition};
 use plaudit_tests::stack::kubernetes::eventually;
@@ -81,11 +81,29 @@ async fn a_steady_pipeline_causes_no_writes() -> Result<()> {
 async fn the_younger_of_two_pipelines_with_the_same_keys_waits_until_the_older_is_gone() -> Result<()> {
     let bed = Bed::start("rivals").await?;
     bed.create("old", |_| ()).await?;
+    let prefix = bed.pipelines().get("old").await?.spec.store.key_prefix;
+    let told = "give this one another store.keyPrefix, or delete one of the two";
+
+    the_younger_waits(&bed, |spec| spec["store"]["keyPrefix"] = prefix.into(), told).await
+}
+
+#[tokio::test]
+async fn the_younger_of_two_pipelines_with_the_same_group_waits_until_the_older_is_gone() -> Result<()> {
+    let bed = Bed::start("groups").await?;
+    bed.create("old", |_| ()).await?;
+    // As it is called where none is given.
+    let group = format!("{}.old", bed.namespace);
+    let told = "give this one another source.consumerGroup, or delete one of the two";
+
+    the_younger_waits(&bed, |spec| spec["source"]["consumerGroup"] = group.into(), told).await
+}
+
+/// Creates a pipeline that has something of `old`.
+async fn the_younger_waits(bed: &Bed, take: impl FnOnce(&mut Value), advice: &str) -> Result<()> {
     bed.until_condition("old", "SourceAvailable", "True").await?;
     // Kubernetes counts ages in seconds.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
-    let prefix = bed.pipelines().get("old").await?.spec.store.key_prefix;
-    bed.create("young", |spec| spec["store"]["keyPrefix"] = prefix.clone().into()).await?;
+    bed.create("young", take).await?;
 
     let told = bed.until_reason("young", "Ready", "Conflict").await?;
     let young = bed.replicas("young").await?;
@@ -95,11 +113,9 @@ async fn the_younger_of_two_pipelines_with_the_same_keys_waits_until_the_older_i
     })
     .await?;
 
-    let expected = format!(
-        "belong to the older pipeline {}/old; give this one another store.keyPrefix, or delete one of the two",
-        bed.namespace
-    );
-    assert_eq!((told.ends_with(&expected), young, freed), (true, Some(0), 1));
+    let expected = format!("the older pipeline {}/old; {advice}", bed.namespace);
+    assert!(told.ends_with(&expected), "{told}");
+    assert_eq!((young, freed), (Some(0), 1));
     Ok(())
 }
 
@@ -205,6 +221,52 @@ async fn a_changed_configuration_rolls_the_workers_and_a_changed_number_does_not
 
     assert_eq!(scaled, first);
     Ok(())
+}
+
+#[tokio::test]
+async fn the_scale_subresource_fixes_the_number_of_workers_until_it_is_given_back() -> Result<()> {
+    let bed = Bed::start("scaled").await?;
+    bed.create("p", |_| ()).await?;
+    bed.until_condition("p", "SourceAvailable", "True").await?;
+    let pipelines = bed.pipelines();
+    // As `kubectl scale` does.
+    let scale = async |replicas: i32| {
+        let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+        pipelines.patch_scale("p", &PatchParams::default(), &patch).await
+    };
+    let until = async |replicas: i32| {
+        let what = format!("{replicas} workers");
+        eventually(&what, LIMIT, async || {
+            let found = pipelines.get_scale("p").await?;
+            let status = found.status.clone().unwrap_or_default();
+            let as_wanted = status.replicas == replicas && bed.replicas("p").await? == Some(replicas);
+            Ok(as_wanted.then_some((found.spec.and_then(|spec| spec.replicas), status.selector)))
+        })
+        .await
+    };
+
+    scale(3).await?;
+    let three = until(3).await?;
+    // What else asks for a number does not count now.
+    bed.edit("p", json!({"spec": {"scaling": {"minReplicas": 4}}})).await?;
+    eventually("the change to be looked at", LIMIT, async || {
+        let object = pipelines.get("p").await?;
+        let observed = object.status.and_then(|status| status.observed_generation);
+        Ok((observed == object.metadata.generation).then_some(()))
+    })
+    .await?;
+    let still_three = until(3).await?;
+    scale(1).await?;
+    let one = until(1).await?;
+    bed.edit("p", json!({"spec": {"scaling": {"replicas": null}}})).await?;
+    let given_back = eventually("as many workers as minReplicas asks for", LIMIT, async || {
+        Ok((bed.replicas("p").await? == Some(4)).then_some(()))
+    })
+    .await;
+
+    let selector = Some("app.kubernetes.io/name=plaudit-worker,plaudit.dev/pipeline=p-worker".to_owned());
+    assert_eq!([three, still_three, one], [Some(3), Some(3), Some(1)].map(|asked| (asked, selector.clone())));
+    given_back
 }
 
 #[tokio::test]

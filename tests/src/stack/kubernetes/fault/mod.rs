@@ -7,6 +7,7 @@ mod relay;
 mod rule;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use http::Method;
@@ -38,6 +39,10 @@ pub struct Seen {
     /// With its query.
     pub path: String,
     pub outcome: Outcome,
+    /// When it came.
+    pub came: Instant,
+    /// When its answer began, or its connection ended.
+    pub ended: Instant,
 }
 
 /// What the client got.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -31,13 +31,25 @@ pub(super) async fn serve(
     let method = request.method().clone();
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
     let fault = shared.fault(&method, &path);
+    let now = Instant::now();
+    let mut note = Note { seen: Seen { method, path, outcome: Outcome::Cut, came: now, ended: now }, shared };
     let answer = carry(request, &server, fault).await;
-    let outcome = match &answer {
-        Ok(answer) => Outcome::Answered(answer.status().as_u16()),
-        Err(_) => Outcome::Cut,
-    };
-    shared.note(Seen { method, path, outcome });
+    if let Ok(answer) = &answer {
+        note.seen.outcome = Outcome::Answered(answer.status().as_u16());
+    }
     answer
+}
+
+/// What is noted of a request at its end; also of one whose client does not wait for it, which the server may still carry out.
+struct Note {
+    seen: Seen,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.shared.note(Seen { ended: Instant::now(), ..self.seen.clone() });
+    }
 }
 
 async fn carry(request: Request<Incoming>, server: &Client, fault: Option<Fault>) -> Result<Answer, Failure> {
