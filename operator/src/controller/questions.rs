@@ -16,6 +16,8 @@ use crate::observe::{self, Lane, LanesReport, Trouble};
 
 /// One ready worker speaks for a pipeline in which all is well.
 const READY_EVERY: Duration = Duration::from_secs(120);
+/// Of a pipeline that names Secrets: workers find out that a new one does not let them in, while what they have open goes on.
+const SECURED_EVERY: Duration = Duration::from_secs(30);
 /// A worker that is not ready knows why, and one that complains knows when that is over.
 const NOT_WELL_EVERY: Duration = Duration::from_secs(5);
 /// Questions under way at one time, over all pipelines.
@@ -43,11 +45,12 @@ pub(super) struct Talk {
     pub report: Option<Box<LanesReport>>,
 }
 
-/// The pods to ask now: those that are not ready or complain each five seconds, one of the others each two minutes, and those that have
-/// become ready, since what they waited for when they were asked is over.
+/// The pods to ask now: those that are not ready or complain each five seconds, one of the others each two minutes, or each half where
+/// the pipeline is `secured` by Secrets, and those that have become ready, since what they waited for when they were asked is over.
 pub(super) fn due(
     pods: &[Arc<WorkerPod>],
     talks: &BTreeMap<String, Talk>,
+    secured: bool,
     now: Duration,
 ) -> Vec<Arc<WorkerPod>> {
     let asked = |pod: &WorkerPod| talks.get(&pod.name).and_then(|talk| talk.asked);
@@ -66,7 +69,8 @@ pub(super) fn due(
     let (recovered, ready): (Vec<_>, Vec<_>) = ready.into_iter().partition(recovered);
     let mut due: Vec<_> = not_well.into_iter().filter(|pod| waits(pod, NOT_WELL_EVERY)).collect();
     due.extend(recovered);
-    if ready.iter().all(|pod| waits(pod, READY_EVERY)) {
+    let ready_every = if secured { SECURED_EVERY } else { READY_EVERY };
+    if ready.iter().all(|pod| waits(pod, ready_every)) {
         // Who was asked longest ago, so that each has its turn.
         due.extend(
             ready.into_iter().min_by_key(|pod| (asked(pod).map(|question| question.at), pod.name.clone())),
@@ -153,7 +157,7 @@ mod tests {
             pairs.iter().map(|(name, at, ready)| ((*name).to_owned(), talk(*at, *ready))).collect()
         };
         let due = |talks: BTreeMap<String, Talk>, now| {
-            let due = due(&pods, &talks, Duration::from_secs(now));
+            let due = due(&pods, &talks, false, Duration::from_secs(now));
             due.iter().map(|pod| pod.name.clone()).collect::<Vec<_>>()
         };
 
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ready_pod_that_complains_is_asked_as_often_as_one_that_is_not_ready() {
+    fn a_ready_pod_that_complains_or_has_secrets_is_asked_more_often() {
         let pods = [pod("a", true), pod("b", true)].map(Arc::new);
         let asked = Some(Question { at: Duration::ZERO, ready: true, is_open: false });
         let talks = [
@@ -187,10 +191,11 @@ mod tests {
         ]
         .into();
 
-        let due = [4, 5].map(|now| due(&pods, &talks, Duration::from_secs(now)));
+        let due = [(false, 4), (false, 5), (false, 30), (true, 30)]
+            .map(|(secured, now)| due(&pods, &talks, secured, Duration::from_secs(now)));
 
         let names = due.map(|pods| pods.iter().map(|pod| pod.name.clone()).collect::<Vec<_>>());
-        assert_eq!(names, [vec![], vec!["a"]]);
+        assert_eq!(names, [vec![], vec!["a"], vec!["a"], vec!["a", "b"]]);
     }
 
     #[test]

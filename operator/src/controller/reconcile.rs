@@ -147,7 +147,7 @@ impl Look<'_> {
         let mut memory = lock(self.memory);
         let (source, source_trouble) = lag(self.context, &mut memory, pipeline, credentials, reference);
         memory.talks.retain(|name, _| pods.iter().any(|pod| pod.name == *name));
-        let due = questions::due(&pods, &memory.talks, now);
+        let due = questions::due(&pods, &memory.talks, pipeline.names_secrets(), now);
         for pod in &due {
             let question = Question { at: now, ready: pod.ready, is_open: true };
             memory.talks.entry(pod.name.clone()).or_default().asked = Some(question);
