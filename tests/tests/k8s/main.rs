@@ -1,5 +1,6 @@
 //! What is tested on a real Kubernetes API server: one test for each promise.
 
+mod access;
 mod bed;
 mod breakages;
 mod faults;
@@ -15,7 +16,6 @@ mod rights;
 mod rules;
 mod same;
 mod secrets;
-mod secure;
 mod selector;
 mod steady;
 mod storm;
