@@ -1,6 +1,5 @@
 //! What is tested on a real Kubernetes API server: one test for each promise.
 
-mod access;
 mod bed;
 mod breakages;
 mod faults;
@@ -16,6 +15,7 @@ mod rights;
 mod rules;
 mod same;
 mod secrets;
+mod secure;
 mod selector;
 mod steady;
 mod storm;

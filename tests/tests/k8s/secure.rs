@@ -1,6 +1,4 @@
 //! What is wrong with TLS, logins, rights and Secrets is said by the operator as `plaudit local` says it, and what mends it heals.
-//!
-//! It takes longest of all here, and its name lets it begin first.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,7 +98,7 @@ async fn ill(bed: &Bed, rows: &[Breakage], directory: &Path) -> Result<Vec<Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn the_operator_says_what_keeps_a_pipeline_out_as_plaudit_local_does_and_a_repair_heals_it()
 -> Result<()> {
-    let bed = Bed::idle("access").await?;
+    let bed = Bed::idle("secure").await?;
     let (_kubelet, directory) = play(&bed)?;
     let operator = Operator::start(&bed)?;
     let servers = Broken::start()?;
