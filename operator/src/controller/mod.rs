@@ -1,10 +1,11 @@
 //! The controller: watches pipelines and their children, and has each pipeline looked at when something about it may have changed.
 //!
 //! `watch` fills the stores and wakes, `queue` works off what was woken, `reconcile` looks at one pipeline (parse → observe → plan →
-//! apply), `apply` writes what differs.
+//! apply), `apply` writes what differs, `again` says when the next look is due.
 //! What decides has no client: `rivals`, `workers`, `workload`, `removal`, `facts`, `questions`, and the crate's `children`, `scaling`,
 //! `status`.
 
+mod again;
 mod apply;
 mod context;
 mod facts;
@@ -76,7 +77,7 @@ pub async fn run(
     let context = Arc::new(Context::new(client, options, (stores, known), wake));
     tokio::spawn(stop.clone().run_until_cancelled_owned(count_questions(context.clone())));
     let look = |object, context| Box::pin(reconcile::reconcile(object, context));
-    queue::work_off(woken, pipelines, context, (look, reconcile::after_error), (health, stop)).await;
+    queue::work_off(woken, pipelines, context, (look, again::after_error), (health, stop)).await;
 }
 
 /// Carries what the lag monitors counted over to the metrics.

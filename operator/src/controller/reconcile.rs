@@ -9,6 +9,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Resource as _, ResourceExt as _};
 use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 
+use super::again;
 use super::apply::{ApplyError, apply_children, apply_status, mark_pods, publish};
 use super::context::{Context, Guarded, lock};
 use super::facts::{facts, overtaken};
@@ -17,7 +18,6 @@ use super::memory::Memory;
 use super::questions::{self, Question};
 use super::removal::costs;
 use super::rivals::Claim;
-use super::secrets;
 use super::standing::Standing;
 use super::workers::workers;
 use super::workload::Workload;
@@ -28,12 +28,6 @@ use crate::pipeline::{Pipeline, parse};
 use crate::scaling::{self, Decision, Learnt, Sample, Scaler};
 use crate::security::Credentials;
 use crate::status;
-
-/// A pipeline in which nothing moves is looked at anyway: an event may have been missed.
-const QUIET: Duration = Duration::from_secs(60);
-/// The first wait after a look that failed; each further one doubles it.
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
 /// Looks at one pipeline.
 pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ApplyError> {
@@ -71,23 +65,6 @@ pub(super) async fn reconcile(object: Arc<Guarded>, context: Arc<Context>) -> Re
     Ok(again.map_or_else(Action::await_change, Action::requeue))
 }
 
-/// When a pipeline is looked at again after a look that failed.
-#[allow(clippy::needless_pass_by_value)] // the signature is the runtime's
-pub(super) fn after_error(object: Arc<Guarded>, error: &ApplyError, context: Arc<Context>) -> Action {
-    let uid = object.meta().uid.as_deref().unwrap_or_default();
-    if !context.known.remembers(uid) {
-        return Action::await_change();
-    }
-    let memory = context.known.memory(uid);
-    let mut memory = lock(&memory);
-    let wait = FIRST_RETRY.saturating_mul(1 << memory.failures.min(10)).min(LONGEST_RETRY);
-    memory.failures += 1;
-    let (namespace, name) = (object.namespace(), object.name_any());
-    let (error, failures) = (error as &dyn std::error::Error, memory.failures);
-    tracing::warn!(namespace, name, error, failures, "pipeline not reconciled, tried again");
-    Action::requeue(wait.mul_f64(0.75 + fastrand::f64() / 2.0))
-}
-
 /// How a look ended, and when the next one is due; none: when something changes.
 type Looked = (ReconcileResult, Option<Duration>);
 
@@ -105,9 +82,10 @@ impl Look<'_> {
                 let generation = object.metadata.generation;
                 let status = status::rejected(&rejection, generation, previous.as_ref(), Timestamp::now());
                 self.write_status(object, previous.as_ref(), status).await?;
-                return Ok((ReconcileResult::Rejected, Some(QUIET)));
+                return Ok((ReconcileResult::Rejected, Some(again::QUIET)));
             }
         };
+        let period = self.context.options.period;
         let reference = ObjectRef::<Guarded>::new(&pipeline.name).within(&pipeline.namespace);
         let secrets = self.context.secrets.of(&self.context.client, &pipeline, self.context.now()).await;
         let credentials = Credentials::read(&pipeline, &secrets);
@@ -118,7 +96,10 @@ impl Look<'_> {
         observed.trouble = refusal.or(observed.trouble);
         let previous = self.previous(object);
         if status::stands(&pipeline, &observed, previous.as_ref()) {
-            return Ok((ReconcileResult::Ok, Some(self.again(&pipeline, &observed, plan.look_again))));
+            return Ok((
+                ReconcileResult::Ok,
+                Some(again::after_look(&pipeline, &observed, plan.look_again, period)),
+            ));
         }
         let mut status = status::status(&pipeline, &observed, &plan, previous.as_ref(), Timestamp::now());
         status.selector = Some(selector_text(&pipeline));
@@ -127,7 +108,7 @@ impl Look<'_> {
         publish(self.context, object, &overtaken(&before, &observed.source)).await;
         let result =
             if observed.conflict.is_some() { ReconcileResult::Conflict } else { ReconcileResult::Ok };
-        Ok((result, Some(self.again(&pipeline, &observed, plan.look_again))))
+        Ok((result, Some(again::after_look(&pipeline, &observed, plan.look_again, period))))
     }
 
     /// What is known now, from stores and from what others have fetched meanwhile; asks for what is due.
@@ -290,17 +271,5 @@ impl Look<'_> {
             lock(self.memory).status = Some((version, status));
         }
         Ok((ReconcileResult::Rejected, None))
-    }
-
-    /// When to look again if nothing wakes this pipeline before.
-    fn again(&self, pipeline: &Pipeline, observed: &Observed, decision: Duration) -> Duration {
-        let Observed { source, workers, rolls_out, .. } = observed;
-        let moves = *rolls_out
-            || workers.values().any(|worker| !worker.ready || worker.complains())
-            || !matches!(source, SourceState::Found(_))
-            || observed.source_trouble.is_some();
-        let period = self.context.options.period;
-        let longest = if pipeline.names_secrets() { secrets::EVERY } else { QUIET };
-        if moves { period } else { decision.clamp(period, longest) }
     }
 }
