@@ -87,21 +87,11 @@ impl Table<'_> {
         reason: &'static str,
         message: String,
     ) {
-        let store = self.good_store();
-        let prefix = format!("{}:", unique_name(name));
-        let (spec, secrets) = self.whole(name, (group, &prefix), (&broken, &store));
-        let (good_spec, good_secrets) = self.whole(name, (group, &prefix), (&good, &store));
+        let (store, prefix) = (self.good_store(), format!("{}:", unique_name(name)));
         let message = with_names(&broken.fields, name, message);
-        let repair = Repair { spec: good_spec, secrets: good_secrets, rights };
-        self.rows.push(Breakage {
-            name,
-            spec,
-            secrets,
-            condition: "SourceAvailable",
-            reason,
-            message,
-            repair,
-        });
+        let repair = Repair::of(self.whole(name, (group, &prefix), (&good, &store)), rights);
+        let row = self.whole(name, (group, &prefix), (&broken, &store));
+        self.add(name, row, ("SourceAvailable", reason, message), repair);
     }
 
     /// Something about the store.
@@ -121,19 +111,20 @@ impl Table<'_> {
         let bootstrap = self.stack().kafka.bootstrap();
         let kafka = Way::new(json!({"bootstrapServers": bootstrap}), Secrets::default());
         let group = unique_name(name);
-        let (spec, secrets) = self.whole(name, (&group, prefix), (&kafka, &broken));
-        let (good_spec, good_secrets) = self.whole(name, (&group, prefix), (&kafka, &good));
         let message = with_names(&broken.fields, name, message);
-        let repair = Repair { spec: good_spec, secrets: good_secrets, rights };
-        self.rows.push(Breakage {
-            name,
-            spec,
-            secrets,
-            condition: "StoreAvailable",
-            reason,
-            message,
-            repair,
-        });
+        let repair = Repair::of(self.whole(name, (&group, prefix), (&kafka, &good)), rights);
+        let row = self.whole(name, (&group, prefix), (&kafka, &broken));
+        self.add(name, row, ("StoreAvailable", reason, message), repair);
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        (spec, secrets): (Value, Secrets),
+        (condition, reason, message): (&'static str, &'static str, String),
+        repair: Repair,
+    ) {
+        self.rows.push(Breakage { name, spec, secrets, condition, reason, message, repair });
     }
 
     /// Spec and Secrets of a pipeline that comes by these ways. Each row has Secrets of its own, though all may lie in one namespace.

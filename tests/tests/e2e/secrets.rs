@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -25,8 +26,10 @@ const SHOWN: &str = "all,configmaps,events,achp";
 fn mounted(worker: &Pod) -> Result<Option<(u32, u32, u32)>> {
     let uid = worker.metadata.uid.as_deref().unwrap_or_default();
     let Some(pid) = process_of(uid, "plaudit-worker") else { return Ok(None) };
-    let path = format!("/proc/{pid}/root/var/run/secrets/plaudit/store/password");
-    let file = std::fs::metadata(&path).with_context(|| format!("could not look at {path}"))?;
+    // As the process sees its files.
+    let inside = Path::new("/proc").join(pid.to_string()).join("root");
+    let path = inside.join("var/run/secrets/plaudit/store/password");
+    let file = std::fs::metadata(&path).with_context(|| format!("could not look at {}", path.display()))?;
     Ok(Some((file.mode() & 0o777, file.uid(), file.gid())))
 }
 

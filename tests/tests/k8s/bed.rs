@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
-use kube::{Api, Client, Config, CustomResourceExt as _, Resource, ResourceExt};
+use kube::{Api, Client, Config, CustomResourceExt as _, Resource};
 use plaudit::admin::Health;
 use plaudit::children::Settings;
 use plaudit::controller::{self, Options};
@@ -122,12 +119,13 @@ impl Bed {
 
     /// The pods of the namespace are played; each becomes ready.
     pub fn with_pods(mut self) -> Result<Self> {
-        let config = match &self.cluster {
-            Some(own) => own.config()?,
-            None => shared().config()?,
-        };
-        self.kubelet = Some(Kubelet::start(config, Some(&self.namespace), Pretend::quick())?);
+        self.kubelet = Some(Kubelet::start(self.config()?, Some(&self.namespace), Pretend::quick())?);
         Ok(self)
+    }
+
+    /// Whether somebody plays the pods.
+    pub fn has_pods(&self) -> bool {
+        self.kubelet.is_some()
     }
 
     /// An operator that asks through this client.
@@ -266,112 +264,6 @@ impl Bed {
         let deployment = self.api::<Deployment>().get_opt(&format!("{name}-worker")).await?;
         Ok(deployment.and_then(|found| found.spec?.replicas))
     }
-
-    /// Names of all children.
-    pub async fn children(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=plaudit");
-        names.extend(self.api::<Deployment>().list(&ours).await?.iter().map(ResourceExt::name_any));
-        names.extend(self.api::<ConfigMap>().list(&ours).await?.iter().map(ResourceExt::name_any));
-        names.extend(self.api::<Service>().list(&ours).await?.iter().map(ResourceExt::name_any));
-        names.extend(self.api::<PodDisruptionBudget>().list(&ours).await?.iter().map(ResourceExt::name_any));
-        Ok(names)
-    }
-
-    /// Resource versions of pipelines and children: any write changes one.
-    pub async fn versions(&self) -> Result<Vec<String>> {
-        let all = ListParams::default();
-        let version =
-            |name: String, version: Option<String>| format!("{name} {}", version.unwrap_or_default());
-        let mut versions = Vec::new();
-        for object in self.pipelines().list(&all).await? {
-            versions.push(version(object.name_any(), object.resource_version()));
-        }
-        for object in self.api::<Deployment>().list(&all).await? {
-            versions.push(version(object.name_any(), object.resource_version()));
-        }
-        for object in self.api::<ConfigMap>().list(&all).await? {
-            versions.push(version(object.name_any(), object.resource_version()));
-        }
-        for object in self.api::<Service>().list(&all).await? {
-            versions.push(version(object.name_any(), object.resource_version()));
-        }
-        for object in self.api::<PodDisruptionBudget>().list(&all).await? {
-            versions.push(version(object.name_any(), object.resource_version()));
-        }
-        Ok(versions)
-    }
-
-    /// Waits until the controller manager has counted the pods of each Deployment, those that are ready as well where somebody
-    /// plays them, which is its last word, and nothing has been written for four seconds.
-    pub async fn until_quiet(&self) -> Result<()> {
-        const QUIET: Duration = Duration::from_secs(4);
-        let played = self.kubelet.is_some();
-        eventually("the pods of each Deployment to be counted", 3 * LIMIT, async || {
-            let all = ListParams::default();
-            let deployments = self.api::<Deployment>().list(&all).await?.items;
-            let budgets = self.api::<PodDisruptionBudget>().list(&all).await?.items;
-            let counted = deployments.iter().all(|deployment| {
-                let of_it = |budget: &&PodDisruptionBudget| budget.name_any() == deployment.name_any();
-                is_counted(deployment, played)
-                    && budgets.iter().find(of_it).is_none_or(|budget| is_budgeted(budget, deployment, played))
-            });
-            Ok(counted.then_some(()))
-        })
-        .await?;
-        let begin = std::time::Instant::now();
-        let (mut since, mut last) = (begin, self.versions().await?);
-        while since.elapsed() < QUIET {
-            anyhow::ensure!(begin.elapsed() < LIMIT, "something is written again and again: {last:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let now = self.versions().await?;
-            if now != last {
-                (since, last) = (std::time::Instant::now(), now);
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets the API server take any spec, as an older CRD might have.
-    pub async fn loosen_schema(&self) -> Result<()> {
-        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
-        let name = AchievementPipeline::crd_name();
-        let mut crd = api.get(name).await?;
-        let version = crd.spec.versions.first_mut().context("a version")?;
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        let spec = schema.and_then(|schema| schema.properties.as_mut()?.get_mut("spec")).context("a spec")?;
-        *spec =
-            serde_json::from_value(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))?;
-        crd.metadata.managed_fields = None;
-        api.replace(name, &PostParams::default(), &crd).await?;
-        // The API server takes a moment to serve the new schema.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(())
-    }
-}
-
-fn asked(deployment: &Deployment) -> i32 {
-    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0)
-}
-
-/// Whether the controller manager has seen the Deployment as it is, and as many new pods as it asks for: all ready if they are played,
-/// none if not.
-fn is_counted(deployment: &Deployment, played: bool) -> bool {
-    let (asked, up) = (asked(deployment), if played { asked(deployment) } else { 0 });
-    deployment.status.as_ref().is_some_and(|status| {
-        status.observed_generation == deployment.metadata.generation
-            && [status.replicas, status.updated_replicas].map(Option::unwrap_or_default) == [asked; 2]
-            && [status.ready_replicas, status.available_replicas].map(Option::unwrap_or_default) == [up; 2]
-    })
-}
-
-/// The same of what it says in the disruption budget of a Deployment.
-fn is_budgeted(budget: &PodDisruptionBudget, deployment: &Deployment, played: bool) -> bool {
-    let (asked, up) = (asked(deployment), if played { asked(deployment) } else { 0 });
-    budget.status.as_ref().is_some_and(|status| {
-        status.observed_generation == budget.metadata.generation
-            && (status.expected_pods, status.current_healthy) == (asked, up)
-    })
 }
 
 fn user_of(namespace: &str) -> String {

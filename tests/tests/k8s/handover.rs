@@ -1,6 +1,5 @@
 //! Two operators' programs while pipelines are edited: how long until the next leader writes, and that it never writes beside the last one.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -8,9 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt as _;
 use kube::api::{ListParams, Patch, PatchParams};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use plaudit_tests::programs;
+use nix::sys::signal::Signal;
 use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Seen};
 use serde_json::{Value, json};
@@ -19,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::bed::{Bed, LIMIT};
+use crate::program::Program;
 
 const PIPELINES: i32 = 4;
 /// Often enough that something is to be written whenever a leader begins.
@@ -29,7 +27,7 @@ struct Place {
     proxy: ApiProxy,
     directory: TempDir,
     namespace: String,
-    program: Option<Child>,
+    program: Option<Program>,
 }
 
 impl Place {
@@ -40,15 +38,8 @@ impl Place {
     }
 
     fn start(&mut self) -> Result<()> {
-        let mut command = Command::new(programs::find("plaudit-under-test")?);
-        command
-            .args(["operator", "--namespace", &self.namespace, "--lease-namespace", &self.namespace])
-            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
-            .env("KUBECONFIG", self.directory.path().join("kubeconfig"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        self.program = Some(command.spawn().context("the operator does not start")?);
+        let kubeconfig = self.directory.path().join("kubeconfig");
+        self.program = Some(Program::start(&kubeconfig, &self.namespace)?);
         Ok(())
     }
 
@@ -66,15 +57,8 @@ impl Place {
     /// Signals the operator and waits for its end; gives its exit status, if it had one.
     async fn end(&mut self, signal: Signal) -> Result<Option<i32>> {
         let mut program = self.program.take().context("no operator runs here")?;
-        kill(Pid::from_raw(program.id().cast_signed()), signal)?;
-        let ended = eventually("the operator to end", LIMIT, || {
-            std::future::ready(program.try_wait().map_err(anyhow::Error::from))
-        });
-        let ended = ended.await;
-        // It may have ended by itself.
-        let _ = program.kill();
-        let _ = program.wait();
-        Ok(ended?.code())
+        program.signal(signal)?;
+        program.until_ended().await
     }
 
     /// What its operators wrote to pipelines and children, or tried to.
@@ -90,16 +74,6 @@ impl Place {
             Ok(self.writes().iter().map(|seen| seen.came).filter(|came| *came > after).min())
         })
         .await
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(program) = &mut self.program {
-            // It may have ended by itself.
-            let _ = program.kill();
-            let _ = program.wait();
-        }
     }
 }
 

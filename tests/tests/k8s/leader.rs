@@ -1,22 +1,20 @@
 //! Of several electors one leads: what happens when it is terminated, killed, or cut off from the API server.
 
+mod disturbed;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Stdio;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use http::Method;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use plaudit::leader::{Candidacy, Elector, KubeLeases, Leadership, Loss, Term, Times, identity};
 use plaudit::rbac::{self, LEASE, Scope};
-use plaudit_tests::programs;
-use plaudit_tests::stack::kubernetes::fault::{ApiProxy, Fault, Refusal, Rule};
 use plaudit_tests::stack::kubernetes::{Cluster, ClusterOptions, client, eventually, shared};
 use serde::Deserialize as _;
 use serde_json::json;
@@ -24,7 +22,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-const LIMIT: Duration = Duration::from_secs(30);
+use crate::bed::LIMIT;
+use crate::program::Program;
 
 fn stand(client: Client, namespace: &str, name: &str) -> Candidacy {
     let leases = KubeLeases::new(client, namespace, LEASE);
@@ -143,36 +142,25 @@ async fn an_api_server_that_stands_still_ends_the_term_before_the_lease() -> Res
     Ok(())
 }
 
-/// A `plaudit operator` of its own process; it ends with its handle.
-struct Program {
-    child: Child,
+/// An operator's process, and where its endpoints are.
+struct Serving {
+    program: Program,
     address: String,
 }
 
-impl Program {
+impl Serving {
     fn start(kubeconfig: &Path, namespace: &str) -> Result<Self> {
-        let mut command = Command::new(programs::find("plaudit-under-test")?);
-        command
-            .args(["operator", "--namespace", namespace, "--lease-namespace", namespace])
-            .args(["--admin-address", "127.0.0.1:0", "--log-format", "json"])
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().context("the operator does not start")?;
-        let mut lines = BufReader::new(child.stderr.take().context("a pipe")?).lines();
+        let mut command = Program::command(kubeconfig, namespace)?;
+        let command = command.args(["--lease-namespace", namespace, "--log-format", "json"]);
+        let mut program = Program::spawn(command.stderr(Stdio::piped()))?;
+        let mut lines = BufReader::new(program.child().stderr.take().context("a pipe")?).lines();
         let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
             let line: serde_json::Value = serde_json::from_str(&line).ok()?;
             Some(line["address"].as_str()?.to_owned())
         });
         // Read on, so that the pipe does not fill.
         std::thread::spawn(move || lines.for_each(drop));
-        let address = address.context("the operator said no address")?;
-        Ok(Self { child, address })
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
+        Ok(Self { program, address: address.context("the operator said no address")? })
     }
 
     /// Status line and body of `GET path`.
@@ -191,21 +179,6 @@ impl Program {
     async fn leads(&self) -> Result<bool> {
         Ok(self.get("/metrics").await?.contains("\nplaudit_operator_leader 1\n"))
     }
-
-    async fn until_ended(&mut self) -> Result<Option<i32>> {
-        let child = &mut self.child;
-        eventually("the operator to end", LIMIT, || std::future::ready(child.try_wait().map_err(Into::into)))
-            .await
-            .map(|status| status.code())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,125 +186,23 @@ async fn a_frozen_operator_that_wakes_up_ends_and_the_last_one_gives_the_lease_b
     let cluster = shared();
     let namespace = cluster.namespace("frozen").await?;
     let kubeconfig = cluster.kubeconfig("operators", &["system:masters"])?;
-    let mut first = Program::start(&kubeconfig, &namespace)?;
+    let mut first = Serving::start(&kubeconfig, &namespace)?;
     eventually("a leader", LIMIT, async || Ok(first.leads().await?.then_some(()))).await?;
-    let mut second = Program::start(&kubeconfig, &namespace)?;
+    let mut second = Serving::start(&kubeconfig, &namespace)?;
     eventually("a ready standby", LIMIT, async || Ok(second.is_ready().await?.then_some(()))).await?;
     assert!(first.is_ready().await? && !second.leads().await?);
 
-    first.signal(Signal::SIGSTOP)?;
+    first.program.signal(Signal::SIGSTOP)?;
     let begin = Instant::now();
     eventually("the standby to lead", LIMIT, async || Ok(second.leads().await?.then_some(()))).await?;
     eprintln!("hand-over from a frozen process: {} ms", begin.elapsed().as_millis());
-    first.signal(Signal::SIGCONT)?;
-    let woken = first.until_ended().await?;
-    second.signal(Signal::SIGTERM)?;
-    let terminated = second.until_ended().await?;
+    first.program.signal(Signal::SIGCONT)?;
+    let woken = first.program.until_ended().await?;
+    second.program.signal(Signal::SIGTERM)?;
+    let terminated = second.program.until_ended().await?;
 
     assert_eq!((woken, terminated), (Some(1), Some(0)));
     let lease: Lease = Api::namespaced(cluster.client()?, &namespace).get(LEASE).await?;
     assert_eq!(lease.spec.context("a spec")?.holder_identity.as_deref(), Some(""));
-    Ok(())
-}
-
-/// Short, so that many terms fit into a test; in the proportions of the real ones.
-const QUICK: Times = Times {
-    lease: Duration::from_secs(3),
-    renew_deadline: Duration::from_secs(2),
-    retry: Duration::from_millis(400),
-};
-
-/// One candidate behind a proxy of its own.
-struct Candidate {
-    proxy: ApiProxy,
-    namespace: String,
-    candidacy: Candidacy,
-    starts: u64,
-}
-
-impl Candidate {
-    fn start(cluster: &Cluster, namespace: &str, number: u64) -> Result<Self> {
-        let proxy = ApiProxy::start(cluster.config()?)?;
-        let candidacy = Self::stand(&proxy, namespace, number)?;
-        Ok(Self { proxy, namespace: namespace.to_owned(), candidacy, starts: number })
-    }
-
-    fn stand(proxy: &ApiProxy, namespace: &str, number: u64) -> Result<Candidacy> {
-        let leases = KubeLeases::new(proxy.client()?, namespace, LEASE);
-        Ok(Elector::new(leases, LEASE, identity("elector", number), QUICK).stand())
-    }
-
-    fn holds(&self) -> bool {
-        matches!(&*self.candidacy.leadership().borrow(), Leadership::Leading(term) if term.holds())
-    }
-
-    /// Whoever lost starts again, as its pod would.
-    fn start_again_if_lost(&mut self) -> Result<bool> {
-        let is_lost = matches!(&*self.candidacy.leadership().borrow(), Leadership::Lost(_));
-        if is_lost {
-            self.starts += 100;
-            self.candidacy = Self::stand(&self.proxy, &self.namespace, self.starts)?;
-        }
-        Ok(is_lost)
-    }
-
-    fn disturb(&self, rng: &mut fastrand::Rng) {
-        self.proxy.heal();
-        let method = if rng.bool() { Method::PUT } else { Method::GET };
-        let fault = match rng.u8(0..9) {
-            0 => Fault::Refuse(Refusal::Conflict),
-            1 => Fault::Refuse(Refusal::Internal),
-            2 => Fault::Refuse(Refusal::TooManyRequests { retry_after_seconds: 1 }),
-            3 => Fault::LoseAnswer,
-            4 => Fault::Cut,
-            5 => Fault::Delay(Duration::from_millis(rng.u64(100..3_000))),
-            6 => Fault::EndWatch { events: rng.u64(0..3) },
-            7 => return self.proxy.wire().cut(),
-            _ => return,
-        };
-        self.proxy.add(Rule::new(method, "/leases", fault).times(rng.u64(1..12)));
-    }
-}
-
-#[tokio::test]
-async fn no_fault_between_electors_and_api_server_makes_two_leaders() -> Result<()> {
-    let cluster = shared();
-    let namespace = cluster.namespace("disturbed").await?;
-    let mut rng = fastrand::Rng::with_seed(5);
-    let mut candidates: Vec<Candidate> =
-        (0..3).map(|number| Candidate::start(cluster, &namespace, number)).collect::<Result<_>>()?;
-    let (mut losses, mut looks, mut led) = (0, 0, 0);
-    let mut ticks = tokio::time::interval(Duration::from_millis(10));
-    let (begin, mut next) = (Instant::now(), Instant::now());
-
-    while begin.elapsed() < Duration::from_secs(45) {
-        ticks.tick().await;
-        let leaders = candidates.iter().filter(|candidate| candidate.holds()).count();
-        assert!(leaders <= 1, "{leaders} leaders after {:?}", begin.elapsed());
-        (looks, led) = (looks + 1, led + leaders);
-        for candidate in &mut candidates {
-            losses += u32::from(candidate.start_again_if_lost()?);
-        }
-        if Instant::now() >= next {
-            candidates[rng.usize(0..3)].disturb(&mut rng);
-            next = Instant::now() + Duration::from_millis(rng.u64(100..1_200));
-        }
-    }
-
-    let lease: Lease = Api::namespaced(cluster.client()?, &namespace).get(LEASE).await?;
-    let terms = lease.spec.and_then(|spec| spec.lease_transitions).context("transitions")? + 1;
-    eprintln!("{terms} terms, {losses} of them lost; somebody led at {led} of {looks} looks, never two");
-    assert!(losses > 0 && terms > 2, "the faults end terms, or the test shows nothing");
-    for candidate in &candidates {
-        candidate.proxy.heal();
-    }
-    let healed = Instant::now();
-    while !candidates.iter().any(Candidate::holds) {
-        ticks.tick().await;
-        for candidate in &mut candidates {
-            candidate.start_again_if_lost()?;
-        }
-        assert!(healed.elapsed() < Duration::from_secs(10), "nobody leads");
-    }
     Ok(())
 }

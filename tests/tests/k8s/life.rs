@@ -7,15 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt as _};
 use plaudit::pipeline::parse;
-use plaudit_tests::played;
-use plaudit_tests::programs;
 use plaudit_tests::scene::{Scene, smooth_mix};
-use plaudit_tests::stack::kubernetes::kubelet::Kubelet;
-use plaudit_tests::stack::kubernetes::{eventually, shared};
+use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::{self, unique_name};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::playing::play;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 6;
@@ -36,13 +34,7 @@ async fn a_pipeline_grows_with_its_lag_shrinks_stops_and_goes_and_every_report_c
     let object = bed.object("p", shape)?;
     let config = parse(&object).context("the pipeline is good")?.worker_config();
     let scene = Scene::of((&servers.kafka, &servers.valkey), config, PARTITIONS)?;
-    let directory = tempfile::tempdir()?;
-    let runtime = played::workers(
-        bed.client.clone(),
-        programs::find("worker-under-test")?,
-        directory.path().to_owned(),
-    );
-    let _kubelet = Kubelet::start(shared().config()?, Some(&bed.namespace), runtime)?;
+    let (_kubelet, _directory) = play(&bed)?;
 
     bed.apply(&object).await?;
     bed.until_condition("p", "Ready", "True").await?;

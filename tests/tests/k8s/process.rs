@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,17 +10,18 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::ListParams;
 use plaudit_crds::AchievementPipeline;
+use plaudit_tests::canary;
 use plaudit_tests::stack::kubernetes::fault::ApiProxy;
-use plaudit_tests::{canary, programs};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::bed::Bed;
+use crate::program::Program;
 
 /// It logs all that it can, and its requests are counted.
 pub struct Operator {
-    child: Child,
+    program: Program,
     proxy: ApiProxy,
     directory: TempDir,
 }
@@ -33,18 +33,11 @@ impl Operator {
         let kubeconfig = directory.path().join("kubeconfig");
         std::fs::write(&kubeconfig, proxy.kubeconfig())?;
         let log = File::create(directory.path().join("log"))?;
-        let mut command = Command::new(programs::find("plaudit-under-test")?);
-        command
-            .args(["operator", "--namespace", &bed.namespace, "--no-leader-election"])
-            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
-            .env("KUBECONFIG", kubeconfig)
-            .env("RUST_LOG", "trace")
-            .env("PLAUDIT_LOG", "trace")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        let child = command.spawn().context("the operator does not start")?;
-        Ok(Self { child, proxy, directory })
+        let mut command = Program::command(&kubeconfig, &bed.namespace)?;
+        let command =
+            command.arg("--no-leader-election").env("RUST_LOG", "trace").env("PLAUDIT_LOG", "trace");
+        let program = Program::spawn(command.stdout(log.try_clone()?).stderr(log))?;
+        Ok(Self { program, proxy, directory })
     }
 
     /// Names of the Secrets that were asked for; empty for a list of them.
@@ -60,7 +53,7 @@ impl Operator {
         let log = std::fs::read_to_string(&file)?;
         ensure!(log.contains("TRACE"), "the log of the operator is not what was asked for");
         canary::search(&file.display().to_string(), &log)?;
-        canary::search_process(self.child.id())?;
+        canary::search_process(self.program.id())?;
         canary::search_endpoints(address(&log)?)?;
         search::<AchievementPipeline>(&bed.api()).await?;
         search::<Deployment>(&bed.api()).await?;
@@ -68,14 +61,6 @@ impl Operator {
         search::<Service>(&bed.api()).await?;
         search::<Event>(&bed.api()).await?;
         search::<Pod>(&bed.api()).await
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -6,15 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use plaudit_crds::{AchievementPipeline, AchievementPipelineStatus};
 use plaudit_tests::fleet::{Fleet, Settings};
-use plaudit_tests::played;
-use plaudit_tests::programs;
 use plaudit_tests::scene::{Log, Outgoing};
-use plaudit_tests::stack::kubernetes::kubelet::Kubelet;
-use plaudit_tests::stack::kubernetes::shared;
 use plaudit_tests::stack::{self, Valkey, ValkeyOptions, unique_name, until};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
+use crate::playing::play;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 4;
@@ -95,10 +92,7 @@ fn facts(status: Option<&AchievementPipelineStatus>) -> Result<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn plaudit_local_and_the_operator_come_to_the_same_status() -> Result<()> {
     let bed = Bed::start("same").await?;
-    let directory = tempfile::tempdir()?;
-    let worker = programs::find("worker-under-test")?;
-    let runtime = played::workers(bed.client.clone(), worker, directory.path().to_owned());
-    let _kubelet = Kubelet::start(shared().config()?, Some(&bed.namespace), runtime)?;
+    let (_kubelet, directory) = play(&bed)?;
     let (kafka, store) = (&stack::shared().kafka, Valkey::start(ValkeyOptions::default())?);
     let topic = unique_name("same");
     let letters = format!("{topic}.dead-letters");

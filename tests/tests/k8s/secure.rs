@@ -13,7 +13,7 @@ use plaudit_tests::played;
 use plaudit_tests::secured::{Breakage, Broken, Secrets, breakages};
 
 use crate::bed::{Bed, condition};
-use crate::breakages::play;
+use crate::playing::play;
 use crate::process::Operator;
 
 /// For all rows at once: each takes until its Secrets are read again, a rollout for some, and a rebalance, all on two busy cores.

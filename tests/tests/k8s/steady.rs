@@ -9,7 +9,7 @@ use plaudit_tests::scene::{Scene, smooth_mix};
 use plaudit_tests::stack::{self, unique_name};
 use serde_json::{Value, json};
 
-use crate::breakages::played_bed;
+use crate::playing::played_bed;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const RATE: f64 = 2_000.0;

@@ -1,55 +1,21 @@
 //! Many pipelines, and operators that end at any moment.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use plaudit_crds::AchievementPipeline;
-use plaudit_tests::programs;
 use plaudit_tests::stack::kubernetes::eventually;
 use plaudit_tests::stack::{shared, unique_name};
 use serde_json::json;
 
 use crate::bed::{Bed, LIMIT, condition};
-
-/// An operator's process; it ends with its handle.
-struct Operator(Child);
-
-impl Operator {
-    fn start(bed: &Bed, kubeconfig: &Path) -> Result<Self> {
-        let mut command = Command::new(programs::find("plaudit-under-test")?);
-        command
-            .arg("operator")
-            .args(["--namespace", &bed.namespace, "--lease-namespace", &bed.namespace])
-            .args(["--admin-address", "127.0.0.1:0", "--poll-seconds", "0.5"])
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        Ok(Self(command.spawn().context("the operator does not start")?))
-    }
-
-    /// As a node that loses power does.
-    fn kill(&mut self) -> Result<()> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Operator {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.kill();
-    }
-}
+use crate::program::Program;
 
 async fn as_asked(bed: &Bed, count: usize, replicas: i32) -> Result<()> {
     let deployments: Api<Deployment> = bed.api();
@@ -68,7 +34,8 @@ async fn operators_killed_while_pipelines_change_leave_them_as_asked() -> Result
     const ROUNDS: i32 = 3;
     let bed = Bed::idle("storm").await?;
     let kubeconfig = bed.operator_kubeconfig()?;
-    let mut operators = [Operator::start(&bed, &kubeconfig)?, Operator::start(&bed, &kubeconfig)?];
+    let mut operators =
+        [Program::start(&kubeconfig, &bed.namespace)?, Program::start(&kubeconfig, &bed.namespace)?];
     let names: Vec<String> = (0..PIPELINES).map(|at| format!("p{at}")).collect();
     for name in &names {
         bed.create(name, |_| ()).await?;
@@ -84,12 +51,12 @@ async fn operators_killed_while_pipelines_change_leave_them_as_asked() -> Result
                 // Either of the two: whoever leads is followed, whoever waits is missed by nobody.
                 let at = random.usize(..2);
                 operators[at].kill()?;
-                operators[at] = Operator::start(&bed, &kubeconfig)?;
+                operators[at] = Program::start(&kubeconfig, &bed.namespace)?;
             }
         }
         operators[usize::try_from(round % 2)?].kill()?;
         as_asked(&bed, PIPELINES, round + 2).await?;
-        operators[usize::try_from(round % 2)?] = Operator::start(&bed, &kubeconfig)?;
+        operators[usize::try_from(round % 2)?] = Program::start(&kubeconfig, &bed.namespace)?;
     }
 
     bed.until_quiet().await?;

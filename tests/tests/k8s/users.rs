@@ -21,7 +21,7 @@ use plaudit_tests::stack::{Listener, secure, unique_name};
 use serde_json::{Value, json};
 
 use crate::bed::Bed;
-use crate::breakages::play;
+use crate::playing::play;
 use crate::process::Operator;
 
 const LIMIT: Duration = Duration::from_secs(60);

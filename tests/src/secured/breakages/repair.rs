@@ -24,6 +24,10 @@ pub(super) enum Rights {
 }
 
 impl Repair {
+    pub(super) fn of((spec, secrets): (Value, Secrets), rights: Rights) -> Self {
+        Self { spec, secrets, rights }
+    }
+
     /// Gives the rights that were missing.
     pub fn give_rights(&self, servers: &Broken) -> Result<()> {
         match &self.rights {
