@@ -54,19 +54,33 @@ pub fn diagnose(peer: &str, material: Option<&TlsMaterial>) -> Option<SecurityEr
             )
         });
     };
+    handshake(peer, stream, material, &SERVER)
+}
+
+/// The same for a peer that is to speak TLS, with what would remedy it there.
+pub(super) fn look(peer: &str, material: &TlsMaterial, remedies: &Remedies) -> Option<SecurityError> {
+    handshake(peer, connect(peer)?, material, remedies)
+}
+
+fn handshake(
+    peer: &str,
+    stream: TcpStream,
+    material: &TlsMaterial,
+    remedies: &Remedies,
+) -> Option<SecurityError> {
     let connector = material.connector().ok()?;
     match connector.connect(host(peer), stream) {
         Ok(mut stream) => {
             stream.get_ref().set_read_timeout(Some(AFTERTHOUGHT)).ok()?;
             match stream.ssl_read(&mut [0]) {
                 Err(error) if error.ssl_error().is_some() => {
-                    Some(refused(peer, &error, X509VerifyResult::OK, material, &SERVER))
+                    Some(refused(peer, &error, X509VerifyResult::OK, material, remedies))
                 }
                 Ok(_) | Err(_) => None,
             }
         }
         Err(HandshakeError::Failure(failed)) => {
-            Some(refused(peer, failed.error(), failed.ssl().verify_result(), material, &SERVER))
+            Some(refused(peer, failed.error(), failed.ssl().verify_result(), material, remedies))
         }
         Err(HandshakeError::SetupFailure(_) | HandshakeError::WouldBlock(_)) => None,
     }

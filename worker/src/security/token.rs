@@ -1,6 +1,5 @@
 //! Tokens for OAUTHBEARER: OAuth 2.0 client credentials (RFC 6749, 4.4), asked for over HTTPS.
 
-use std::error::Error as _;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +9,6 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use openssl::x509::X509VerifyResult;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
@@ -115,23 +113,20 @@ async fn fetch(client: &OAuthClient) -> Result<Token, SecurityError> {
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Full::new(Bytes::from(form(client))))
         .map_err(|error| unreachable(&error))?;
-    let answer = sender.send_request(request).await.map_err(|error| match alert(&error) {
-        // With TLS 1.3 a server says only after the handshake that it wants a certificate.
-        Some(alert) => {
-            diagnose::refused(&peer, alert, X509VerifyResult::OK, &client.tls, &diagnose::TOKEN_ENDPOINT)
+    let answer = match sender.send_request(request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            // With TLS 1.3 a server says only after the handshake that it wants a certificate, and hyper may keep that to itself.
+            let tls = client.tls.clone();
+            let look =
+                tokio::task::spawn_blocking(move || diagnose::look(&peer, &tls, &diagnose::TOKEN_ENDPOINT));
+            return Err(look.await.ok().flatten().unwrap_or_else(|| unreachable(&error)));
         }
-        None => unreachable(&error),
-    })?;
+    };
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
     let body = body.map_err(|error| unreachable(&error))?.to_bytes();
     token(client, status, &body, fetched)
-}
-
-/// What the server's TLS had against us, if that is why the request failed.
-fn alert(error: &hyper::Error) -> Option<&openssl::ssl::Error> {
-    let error = error.source()?.downcast_ref::<std::io::Error>()?;
-    error.get_ref()?.downcast_ref()
 }
 
 fn token(
@@ -286,7 +281,7 @@ mod tests {
     }
 
     /// An endpoint on loopback that lets nobody in without a certificate, and the client of it.
-    fn demanding(most: SslVersion) -> (OAuthClient, std::thread::JoinHandle<()>) {
+    fn demanding(most: SslVersion, connections: usize) -> (OAuthClient, std::thread::JoinHandle<()>) {
         let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = X509::from_pem(own.cert.pem().as_bytes()).unwrap();
         let key = PKey::private_key_from_pem(own.signing_key.serialize_pem().as_bytes()).unwrap();
@@ -297,13 +292,15 @@ mod tests {
         acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
+        let acceptor = acceptor.build();
         let serving = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let refused = acceptor.build().accept(stream.try_clone().unwrap()).is_err();
-            assert!(refused);
-            // What was sent meanwhile is read: a reset would take the alert along.
-            stream.shutdown(std::net::Shutdown::Write).unwrap();
-            std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+            for _ in 0..connections {
+                let (mut stream, _) = listener.accept().unwrap();
+                assert!(acceptor.accept(stream.try_clone().unwrap()).is_err());
+                // What was sent meanwhile is read: a reset would take the alert along.
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+            }
         });
         let tls = TlsMaterial { authorities: Some(own.cert.pem()), own: None };
         (OAuthClient { token_endpoint: format!("https://localhost:{port}/token"), tls, ..client() }, serving)
@@ -311,8 +308,8 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_asks_for_a_certificate_is_told_as_such() {
-        for most in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
-            let (client, serving) = demanding(most);
+        for (most, connections) in [(SslVersion::TLS1_2, 1), (SslVersion::TLS1_3, 2)] {
+            let (client, serving) = demanding(most, connections);
             let peer = parts(&client.token_endpoint).0.to_owned();
 
             let refused = fetch_on_a_thread(&client).unwrap_err();
