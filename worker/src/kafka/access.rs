@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use super::complaint::{Complaint, GROUP_DENIED, TOPIC_DENIED, complaint, group_denied, topic_denied};
 use super::config::reader_config;
 use super::link::LinkContext;
+use super::looks::Looks;
 use crate::lane::lock;
 use crate::security::{KafkaCredentials, Login, SecurityError, Tokens, diagnose};
 
@@ -35,7 +36,7 @@ pub struct Access {
     trouble: Mutex<Option<(SecurityError, Instant)>>,
     /// A broker has answered.
     reached: AtomicBool,
-    diagnosing: AtomicBool,
+    looks: Looks,
 }
 
 impl Access {
@@ -49,7 +50,7 @@ impl Access {
             tokens: Tokens::default(),
             trouble: Mutex::default(),
             reached: AtomicBool::new(false),
-            diagnosing: AtomicBool::new(false),
+            looks: Looks::default(),
         })
     }
 
@@ -65,9 +66,15 @@ impl Access {
         &self.servers
     }
 
-    /// Sets servers and credentials. The result holds secrets, so it is never logged.
+    /// Sets servers, how often they are tried, and credentials. The result holds secrets, so it is never logged.
     pub fn configure(&self, client: &mut ClientConfig) {
-        client.set("bootstrap.servers", &self.servers);
+        client
+            .set("bootstrap.servers", &self.servers)
+            // While no broker lets it in, the client tries one twice in this time, whatever the longest time is: by default each of
+            // its clients would cost a broker 20 handshakes a second.
+            .set("reconnect.backoff.ms", "500")
+            // By default it waits up to ten seconds before it tries a broker that is back.
+            .set("reconnect.backoff.max.ms", "2000");
         self.credentials().configure(client);
     }
 
@@ -89,6 +96,7 @@ impl Access {
         // It was about what is replaced.
         lock(&self.trouble).take();
         self.edition.fetch_add(1, Ordering::Relaxed);
+        self.looks.renew();
     }
 
     /// A broker has answered, as somebody whom it let in.
@@ -125,7 +133,7 @@ impl Access {
     pub fn explain(&self, poll: impl Fn()) -> Option<SecurityError> {
         let until = Instant::now() + PATIENCE;
         poll();
-        while self.diagnosing.load(Ordering::Acquire) && Instant::now() < until {
+        while self.looks.is_looking() && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(50));
         }
         self.trouble()
@@ -211,26 +219,79 @@ impl Access {
         *last = Some((trouble, Instant::now()));
     }
 
-    /// Looks at failed handshakes more closely, on a thread of its own, one at a time.
+    /// Looks at failed handshakes more closely, on a thread of its own.
     fn look(
         self: &Arc<Self>,
         peers: Vec<String>,
         otherwise: Option<SecurityError>,
         credentials: Arc<KafkaCredentials>,
     ) {
-        if self.diagnosing.swap(true, Ordering::AcqRel) {
+        let edition = self.edition();
+        if !self.looks.begin() {
             return;
         }
         let access = self.clone();
         let look = move || {
-            let found = peers.iter().find_map(|peer| diagnose(peer, credentials.tls.as_ref()));
-            if let Some(trouble) = found.or(otherwise) {
+            let found = peers.iter().find_map(|peer| diagnose(peer, credentials.tls.as_ref())).or(otherwise);
+            // What was replaced meanwhile is nobody's trouble.
+            let found = found.filter(|_| access.edition() == edition);
+            let is_found = found.is_some();
+            if let Some(trouble) = found {
                 access.remember(trouble);
             }
-            access.diagnosing.store(false, Ordering::Release);
+            access.looks.end(is_found);
         };
         if std::thread::Builder::new().name("diagnose".to_owned()).spawn(look).is_err() {
-            self.diagnosing.store(false, Ordering::Release);
+            self.looks.end(false);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+    use crate::security::TlsMaterial;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn until(what: &str, is: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !is() {
+            assert!(begin.elapsed() < LIMIT, "waited in vain for {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_client_that_fails_all_the_time_is_looked_at_seldom() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = listener.local_addr().unwrap().to_string();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        std::thread::spawn(move || {
+            // Whoever connects is sent away.
+            for _ in listener.incoming() {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let tls = || KafkaCredentials { tls: Some(TlsMaterial::default()), ..KafkaCredentials::default() };
+        let access = Access::new(&peer, tls());
+        let fail = || {
+            let error = KafkaError::Global(RDKafkaErrorCode::SSL);
+            access.note(&error, &format!("ssl://{peer}/bootstrap: SSL handshake failed: closed"));
+        };
+        fail();
+        until("what keeps it out", || access.trouble().is_some() && !access.looks.is_looking());
+        (0..100).for_each(|_| fail());
+
+        let looked_at_once = (connections.load(Ordering::Relaxed), access.looks.is_looking());
+        access.replace(tls());
+        fail();
+        until("what keeps the new credentials out", || access.trouble().is_some());
+
+        assert_eq!((looked_at_once, connections.load(Ordering::Relaxed)), ((1, false), 2));
     }
 }

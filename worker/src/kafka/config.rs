@@ -120,8 +120,6 @@ fn base(access: &Access) -> ClientConfig {
     access.configure(&mut client);
     client
         .set("client.id", "plaudit")
-        .set("reconnect.backoff.ms", "100")
-        .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "10000")
         // A client that forgot its broker while that was starting asks the bootstrap servers again after this: by default
         // it is five minutes without a connection.

@@ -11,6 +11,7 @@ mod group;
 mod handle;
 mod letters;
 mod link;
+mod looks;
 mod native;
 mod outbox;
 mod partition;

@@ -27,7 +27,7 @@ const CALLS_TIMEOUT: Duration = Duration::from_secs(2);
 const CALLS_CHECK: Duration = Duration::from_millis(20);
 /// The goodbye to the group is waited for so long: what the lanes finished is stored and committed by then.
 pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The same complaint of the client is repeated after this: without a broker it comes twenty times a second.
+/// A complaint of the client is repeated after this: without a broker, two take turns several times a second.
 const COMPLAIN: Duration = Duration::from_secs(10);
 
 /// What a lane asks of the poll thread: deliver from `offset` on. Refused unless the lane with this nonce still owns
@@ -74,10 +74,10 @@ impl PollThread {
         committer::start(Arc::downgrade(&consumer), commits, settings.commit_interval);
         let watching = ends::start(Arc::downgrade(&consumer));
         let mut observed = Instant::now();
-        let (mut complaint, mut log_ends) = (None, HashMap::new());
+        let (mut complaints, mut log_ends) = (Vec::new(), HashMap::new());
         while !stop.is_cancelled() {
             context.note_poll();
-            poll(&consumer, &mut complaint)?;
+            poll(&consumer, &mut complaints)?;
             while let Ok(request) = seeks.try_recv() {
                 let answer = seek(&consumer, &request);
                 let _ = request.reply.send(answer);
@@ -94,7 +94,7 @@ impl PollThread {
     }
 }
 
-fn poll(consumer: &Consumer, complaint: &mut Option<(KafkaError, Instant)>) -> Result<(), KafkaError> {
+fn poll(consumer: &Consumer, complaints: &mut Vec<(KafkaError, Instant)>) -> Result<(), KafkaError> {
     match consumer.poll(POLL) {
         None => {}
         Some(Ok(record)) => {
@@ -108,11 +108,10 @@ fn poll(consumer: &Consumer, complaint: &mut Option<(KafkaError, Instant)>) -> R
             let context = consumer.context();
             context.link.note(&error, "");
             context.link.access().note_denial(&error, &context.topic, &context.group);
-            let known =
-                complaint.as_ref().is_some_and(|(last, at)| *last == error && at.elapsed() < COMPLAIN);
-            if !known {
+            complaints.retain(|(_, at)| at.elapsed() < COMPLAIN);
+            if complaints.iter().all(|(known, _)| *known != error) {
                 tracing::warn!(%error, "kafka");
-                *complaint = Some((error, Instant::now()));
+                complaints.push((error, Instant::now()));
             }
         }
     }

@@ -75,8 +75,6 @@ fn config(access: &Access, rules: Rules) -> ClientConfig {
         .set("client.id", "plaudit-monitor")
         // A client that forgot its broker while that was starting would look for it again after five minutes.
         .set("metadata.recovery.rebootstrap.trigger.ms", "10000")
-        // By default it waits up to ten seconds before it tries a broker that is back.
-        .set("reconnect.backoff.max.ms", "2000")
         .set("allow.auto.create.topics", "false")
         // Whoever may write a pipeline may name a broker of their own. Partitions of ten thousand pipelines take a tenth; the client
         // wants room for a fetch, too, which is never made.

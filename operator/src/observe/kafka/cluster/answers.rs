@@ -21,7 +21,9 @@ impl Cluster {
         now: Duration,
     ) {
         match (question, answer) {
-            (Question::Topics(keys), Answer::Topics(answer)) => self.topics_described(&keys, answer, now),
+            (Question::Topics(keys), Answer::Topics(answer)) => {
+                self.topics_described(&keys, answer, asked, now);
+            }
             (Question::Ends { leader, partitions }, Answer::Offsets(answer)) => {
                 self.leader_answered(leader);
                 self.ended(&partitions, &answer, asked, now);
@@ -42,6 +44,7 @@ impl Cluster {
         &mut self,
         keys: &[u32],
         answer: Result<Named<DescribedTopic>, Failure>,
+        asked: Duration,
         now: Duration,
     ) {
         let mut answer = answer.map(|described| described.into_iter().collect::<BTreeMap<_, _>>());
@@ -63,6 +66,10 @@ impl Cluster {
                 Err(failure) => {
                     let text = failure.text.clone();
                     self.topic_lost(*key, Unknown::NoAnswer, text, now);
+                    // To wait for an answer was rest enough: slow brokers would be asked half of the time only.
+                    if let Some(topic) = self.topics.get_mut(key) {
+                        topic.describe_at = now.max(asked + RETRY);
+                    }
                 }
             }
         }

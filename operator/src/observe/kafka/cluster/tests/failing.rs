@@ -66,6 +66,28 @@ fn a_dead_cluster_is_told_and_its_return_too() {
 }
 
 #[test]
+fn a_cluster_that_was_waited_for_in_vain_is_asked_again_at_once_and_one_that_refused_later() {
+    let mut kafka = Kafka::with(&[]);
+    kafka.down = true;
+    let mut cluster = Cluster::new(RULES);
+    cluster.add(1, &spec("a", "ga"), SEC(0));
+    let mut answered = |asked: u64, now: u64| {
+        let questions = cluster.questions(SEC(asked));
+        for question in &questions {
+            let answer = kafka.answer(&cluster, question);
+            cluster.answer(question.clone(), answer, SEC(asked), SEC(now));
+        }
+        questions.len()
+    };
+    let slow = answered(0, 5);
+    let at_once = answered(5, 6);
+
+    let rested = answered(9, 9);
+
+    assert_eq!((slow, at_once, rested, answered(10, 10)), (1, 1, 0, 1));
+}
+
+#[test]
 fn a_silent_broker_makes_its_partitions_unknown_and_no_others() {
     let (mut kafka, mut cluster) = idle();
     cluster.news();
