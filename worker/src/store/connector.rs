@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use openssl::ssl::SslConnector;
 use plaudit_crds::security::StoreSecurity;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
@@ -18,7 +19,7 @@ use super::eviction::Eviction;
 use super::refusal::refusal;
 use super::scripts::{BATCH, REPLACE_FENCE};
 use crate::lane::lock;
-use crate::security::{self, Directory, SecurityError, StoreCredentials, diagnose};
+use crate::security::{self, Directory, SecurityError, StoreCredentials, TlsMaterial, diagnose};
 
 /// A command unanswered for so long has an unknown outcome.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ struct Server {
     secrets: Directory,
     /// A key that nobody uses, for those who write.
     spare_key: Option<String>,
+    /// Whoever is trusted takes a megabyte where it is all that the system trusts: connections share it until the material changes.
+    tls: Mutex<Option<(TlsMaterial, SslConnector)>>,
     trouble: Mutex<Option<(SecurityError, Instant)>>,
     eviction: Mutex<Option<Eviction>>,
 }
@@ -77,6 +80,7 @@ impl Connector {
             security: security.clone(),
             secrets: Directory(secrets.to_owned()),
             spare_key,
+            tls: Mutex::default(),
             trouble: Mutex::default(),
             eviction: Mutex::default(),
         }))
@@ -160,8 +164,8 @@ impl Connector {
         // Off by default; it costs 39-68 % of throughput.
         stream.set_nodelay(true).map_err(|error| StoreError::Connect(error.into()))?;
         let Some(tls) = &credentials.tls else { return self.log_in(stream, &credentials).await };
-        let ssl = tls
-            .connector()?
+        let ssl = self
+            .tls(tls)?
             .configure()
             .and_then(|configuration| configuration.into_ssl(security::host(address)))
             .and_then(|ssl| SslStream::new(ssl, stream));
@@ -171,6 +175,16 @@ impl Connector {
             return Err(security::refused(address, &error, verified, tls, &security::SERVER).into());
         }
         self.log_in(stream, &credentials).await
+    }
+
+    fn tls(&self, material: &TlsMaterial) -> Result<SslConnector, SecurityError> {
+        let mut last = lock(&self.0.tls);
+        if let Some((_, connector)) = last.as_ref().filter(|(of, _)| of == material) {
+            return Ok(connector.clone());
+        }
+        let connector = material.connector()?;
+        *last = Some((material.clone(), connector.clone()));
+        Ok(connector)
     }
 
     async fn log_in<S>(&self, stream: S, credentials: &StoreCredentials) -> Result<Live, StoreError>
@@ -291,4 +305,23 @@ async fn try_on(
         _ => None,
     });
     Ok(errors.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_share_whom_they_trust_until_that_changes() {
+        let connector = Connector::plain("127.0.0.1:1");
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let public = TlsMaterial::default();
+        let other = TlsMaterial { authorities: Some(own.cert.pem()), own: None };
+        let [one, same, renewed] =
+            [&public, &public, &other].map(|material| connector.tls(material).unwrap());
+
+        let shared = |another: &SslConnector| std::ptr::eq(one.context(), another.context());
+
+        assert_eq!((shared(&same), shared(&renewed)), (true, false));
+    }
 }
