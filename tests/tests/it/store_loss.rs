@@ -115,7 +115,8 @@ fn old_primary(mutation: &str, seed: u64) -> Result<Verdict> {
         let position =
             |node| -> Result<i64> { Ok(scene.stored_at(&store.node(node).address())?.values().sum()) };
         let (taken, held) = (position(old)?, position(replica)?);
-        ensure!(taken >= held + 4_000, "the old primary took up to {taken}, the new one has {held}");
+        // What was written before the last commit, the new one has too.
+        ensure!(taken >= held + 1_000, "the old primary took up to {taken}, the new one has {held}");
         zombie.pause()?;
         let newcomer = scene.start_mutant(mutation)?;
         wait_for_lanes(&newcomer, 2)?;

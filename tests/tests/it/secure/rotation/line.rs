@@ -33,6 +33,8 @@ const PARTITIONS: i32 = 4;
 const WORKERS: usize = 2;
 /// Reports a second: enough that something is always under way.
 const RATE: f64 = 150.0;
+/// Of each partition; clients that have nothing to send yet connect meanwhile.
+const FIRST: i64 = 100;
 /// More than any of the tests takes time for.
 const MOST_REPORTS: u64 = 1_000_000;
 /// Servers whose certificates change, with proxies that end connections.
@@ -163,11 +165,21 @@ impl<'a> Line<'a> {
         let (scene, stop) = (self.scene, AtomicBool::new(false));
         std::thread::scope(|scope| {
             let load = scope.spawn(|| scene.load_until(rough_mix(71, 300), MOST_REPORTS, RATE, &stop));
-            let played = script(self);
+            let played = self.begins().and_then(|()| script(self));
             stop.store(true, Ordering::Relaxed);
             let loaded = load.join().expect("the load does not panic");
             played.and(loaded.map(drop))
         })
+    }
+
+    /// Workers store reports of each partition: what is refused later need not let in connections that this takes.
+    fn begins(&self) -> Result<()> {
+        let (log, group) = (self.scene.log()?, &self.scene.config.source.consumer_group);
+        until("first reports of each partition to be stored", LIMIT, || {
+            let committed = log.committed(group)?;
+            Ok((0..PARTITIONS).all(|partition| committed.get(&partition) >= Some(&FIRST)).then_some(()))
+        })
+        .with_context(|| self.fleet.log())
     }
 
     /// A Secret now has these keys and no others, from one moment to the next, as a kubelet does it.
