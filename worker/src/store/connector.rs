@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use openssl::ssl::SslConnector;
 use plaudit_crds::security::StoreSecurity;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
 use super::StoreError;
 use super::connection::Connection;
 use super::eviction::Eviction;
+use super::probe::{answers_in_clear, try_on};
 use super::refusal::refusal;
 use super::scripts::{BATCH, REPLACE_FENCE};
 use crate::lane::lock;
@@ -275,36 +276,6 @@ impl Connector {
         }
         *last = Some((trouble.clone(), Instant::now()));
     }
-}
-
-/// Whether a server answers without TLS, if only that it does not let us in.
-async fn answers_in_clear(address: &str) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"PING\r\n").await?;
-    Ok(matches!(stream.read_u8().await?, b'+' | b'-'))
-}
-
-/// Runs, to no effect, what workers run on a key that nobody uses, and gives what the server says against it. What the batch script runs
-/// last matters most: a user without the right to that would leave scripts half done, and chunks that expire.
-async fn try_on(
-    key: &str,
-    replace_fence: &str,
-    connection: &mut MultiplexedConnection,
-) -> Result<Vec<RedisError>, RedisError> {
-    let mut tries = redis::pipe();
-    for command in ["GET", "MGET", "EXISTS", "PERSIST", "UNLINK"] {
-        tries.cmd(command).arg(key);
-    }
-    // Only if it exists.
-    tries.cmd("SET").arg(key).arg("").arg("XX");
-    // Only if it has this value.
-    tries.cmd("EVALSHA").arg(replace_fence).arg(1).arg(key).arg("none").arg("");
-    let answers = connection.send_packed_commands(&tries, 0, tries.len()).await?;
-    let errors = answers.into_iter().filter_map(|answer| match answer {
-        Value::ServerError(error) => Some(error.into()),
-        _ => None,
-    });
-    Ok(errors.collect())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod connection;
 mod connector;
 mod eviction;
 mod fence;
+mod probe;
 mod refusal;
 mod scripts;
 

@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use nix::sys::signal::Signal;
 use plaudit::pipeline;
-use plaudit::snapshot::{Snapshot, WorkerView};
+use plaudit::snapshot::WorkerView;
 use plaudit_crds::AchievementPipeline;
 use plaudit_tests::fleet::{self, Fleet, Settings};
 use plaudit_tests::scene::{Scene, achievements, rough_mix};
@@ -25,12 +24,14 @@ use plaudit_tests::stack::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::seen::{is, is_complete, pids};
+
 const LIMIT: Duration = Duration::from_secs(45);
 /// Workers look at their Secrets every five seconds, and ask a server then; a busy machine takes its time.
 const TOLD_WITHIN: Duration = Duration::from_secs(15);
 const HOST: &str = "127.0.0.1";
 const PARTITIONS: i32 = 4;
-const WORKERS: usize = 2;
+pub(super) const WORKERS: usize = 2;
 /// Reports a second: enough that something is always under way.
 const RATE: f64 = 150.0;
 /// Of each partition; clients that have nothing to send yet connect meanwhile.
@@ -291,19 +292,4 @@ fn write(directory: &TempDir, version: u32, secret: &str, values: &[(&str, &str)
     }
     symlink(&folder, &link)?;
     Ok(std::fs::rename(link, secrets.join(secret))?)
-}
-
-fn is(seen: &Snapshot, wanted: &str, status: &str, reason: Option<&str>) -> bool {
-    let conditions = seen.pipeline.status.iter().flat_map(|status| &status.conditions);
-    let mut found = conditions.filter(|found: &&Condition| found.type_ == wanted);
-    found.any(|found| found.status == status && reason.is_none_or(|reason| found.reason == reason))
-}
-
-fn is_complete(seen: &Snapshot) -> bool {
-    let is_ready = |worker: &WorkerView| worker.ready && worker.state == "running";
-    seen.workers.len() == WORKERS && seen.workers.iter().all(is_ready)
-}
-
-fn pids(seen: &Snapshot) -> BTreeSet<u32> {
-    seen.workers.iter().filter_map(|worker| worker.pid).collect()
 }

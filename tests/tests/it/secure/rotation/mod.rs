@@ -1,6 +1,7 @@
 //! Secrets that change under load: nothing is lost, and workers are replaced only where they have to be.
 
 mod line;
+mod seen;
 
 use std::time::Duration;
 
