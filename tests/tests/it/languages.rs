@@ -1,11 +1,10 @@
 //! Programs in other languages, written from docs/formats.md alone, send reports and read players like ours.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod proxy;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +14,8 @@ use plaudit_tests::scene::{Outgoing, Scene};
 use plaudit_tests::stack::shared;
 use redis::Commands as _;
 use serde_json::{Value, json};
+
+use self::proxy::Proxy;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// How often the examples begin again at the player's key.
@@ -250,53 +251,4 @@ fn now_ms() -> Result<i64> {
 
 fn store(scene: &Scene<'_>) -> Result<redis::Connection> {
     Ok(redis::Client::open(format!("redis://{}/", scene.valkey.address()))?.get_connection()?)
-}
-
-/// A way to the store on which something may happen just before chunks are loaded (MGET).
-struct Proxy {
-    address: String,
-    loads: Arc<AtomicUsize>,
-}
-
-impl Proxy {
-    /// `before` gets the number of the load, from 1.
-    fn start(
-        scene: &Scene<'_>,
-        before: impl Fn(usize, &mut redis::Connection) -> redis::RedisResult<()> + Send + Sync + 'static,
-    ) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?.to_string();
-        let loads = Arc::new(AtomicUsize::new(0));
-        let (own, upstream, mut side) = (loads.clone(), scene.valkey.address(), store(scene)?);
-        // It ends with the test process; one client comes, and a connection at a time.
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let served = stream.and_then(|mut client| {
-                    let mut server = TcpStream::connect(&upstream)?;
-                    let (mut back, mut answers) = (client.try_clone()?, server.try_clone()?);
-                    std::thread::spawn(move || std::io::copy(&mut answers, &mut back));
-                    let mut buffer = vec![0; 1 << 16];
-                    loop {
-                        let size = client.read(&mut buffer)?;
-                        if size == 0 {
-                            return server.shutdown(std::net::Shutdown::Both);
-                        }
-                        let request = buffer[..size].to_ascii_lowercase();
-                        if request.windows(6).any(|bytes| bytes == b"mget\r\n") {
-                            let load = own.fetch_add(1, Ordering::SeqCst) + 1;
-                            before(load, &mut side).map_err(std::io::Error::other)?;
-                        }
-                        server.write_all(&buffer[..size])?;
-                    }
-                });
-                // A client that ends without a farewell is no news; a failed `before` shows in what it reads.
-                drop(served);
-            }
-        });
-        Ok(Self { address, loads })
-    }
-
-    fn loads(&self) -> usize {
-        self.loads.load(Ordering::SeqCst)
-    }
 }
